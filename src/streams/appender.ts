@@ -1,0 +1,285 @@
+/**
+ * The appender of one physical stream: group commit.
+ *
+ * Requests push units (their events for this stream) and wait. Whatever arrived while a flush was on its way forms the
+ * next flush: one call of append.lua, one round trip, and, with `appendfsync always`, one fsync for all of them.
+ *
+ * A unit is WAITING until a flush takes it, then IN FLIGHT until Redis answered, and is settled exactly once:
+ * - by the answer of Redis,
+ * - or by its deadline, `commandTimeoutMs` after it was pushed: `store-down` if it was never sent, else
+ *   `outcome-unknown`. The flush it is in goes on for the sake of the others.
+ *
+ * A flush whose answer was lost is sent again with the same sequence number for as long as one of its units waits;
+ * append.lua then answers from its record. Once a later flush has been recorded, a late copy of it is refused. So a
+ * broken connection stores every unit once or, where the answer was `outcome-unknown`, at most once.
+ */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import type { DurabilityLevel, Log, StreamDefinition } from '../topology.ts'
+import { command } from './commands.ts'
+import { type AppendUnit, flushCall, flushResults } from './flush.ts'
+import type { Keys } from './keys.ts'
+import type { AppendOutcome, Refusal, RefusalCode } from './outcomes.ts'
+import { hasRoom, type QueueBudget } from './queue-budget.ts'
+import { redisFailure } from './redis-errors.ts'
+import type { Retention } from './retention.ts'
+
+export interface Appender {
+  /** Stores the unit whole or not at all. Never rejects; see AppendOutcome. */
+  append: (unit: AppendUnit) => Promise<AppendOutcome>
+  /** Events waiting and in flight. */
+  depth: () => number
+  /** Resolves when everything pushed so far is settled. */
+  drain: () => Promise<void>
+}
+
+interface Waiting {
+  unit: AppendUnit
+  bytes: number
+  expiresAt: number
+  /** Its flush was tried again after trimming made room: a second refusal is final. */
+  retried: boolean
+  settled: boolean
+  resolve: (outcome: AppendOutcome) => void
+}
+
+interface Flight {
+  units: Waiting[]
+  /** The command has left this process at least once. */
+  sent: boolean
+}
+
+/** One script call of 1,000 events keeps Redis busy for about 5 ms; more would delay everyone else. */
+const MAX_FLUSH_EVENTS = 1_000
+const MAX_FLUSH_BYTES = 1_048_576
+/** Between two tries of a flush that Redis refused for a passing reason, such as a failover. */
+const RETRY_MS = 50
+
+export function createAppender(options: {
+  redis: Redis
+  keys: Keys
+  stream: StreamDefinition
+  budget: QueueBudget
+  retention: Retention
+  /** The level Redis keeps by itself; asked for each flush. */
+  durability: () => DurabilityLevel
+  commandTimeoutMs: number
+  log: Log
+}): Appender {
+  const { redis, stream, budget, retention, commandTimeoutMs } = options
+  const log = options.log
+  const keys = options.keys.of(stream.name)
+  const flushKey = keys.flush(randomUUID())
+  const send = command<[number, string]>(redis, 'append')
+  const limit = Math.min(stream.hardLimit, Number.MAX_SAFE_INTEGER)
+  const handlerLimit = Math.min(Math.floor(stream.hardLimit * 1.1), Number.MAX_SAFE_INTEGER)
+  const limitOf = (unit: AppendUnit) => (unit.fromHandler ? handlerLimit : limit)
+  // Trimming one entry at a time would cost a script call per append.
+  const trimAbove = stream.maxLength + Math.min(100, Math.ceil(stream.maxLength / 10))
+
+  let queue: Waiting[] = []
+  let flight: Flight | undefined
+  let events = 0
+  let bytes = 0
+  let sequence = 0
+  let running = false
+  let deadline: NodeJS.Timeout | undefined
+  let downSince: number | undefined
+  let idle: (() => void)[] = []
+
+  function append(unit: AppendUnit): Promise<AppendOutcome> {
+    if (unit.events.length > limit) return Promise.resolve(refused('too-many-events'))
+    // Once Redis has been away for as long as anyone would wait, waiting is not worth a place in the queue.
+    if (redis.status !== 'ready' && downSince !== undefined && performance.now() - downSince > commandTimeoutMs)
+      return Promise.resolve(refused('store-down'))
+    const size = bytesOf(unit)
+    if (!hasRoom(budget, unit.events.length, size, events, bytes)) return Promise.resolve(refused('overloaded'))
+    budget.events += unit.events.length
+    budget.bytes += size
+    events += unit.events.length
+    bytes += size
+    return new Promise((resolve) => {
+      const expiresAt = performance.now() + commandTimeoutMs
+      queue.push({ unit, bytes: size, expiresAt, retried: false, settled: false, resolve })
+      deadline ??= setTimeout(expire, commandTimeoutMs)
+      if (running) return
+      running = true
+      // One turn of the event loop collects the requests that arrived together.
+      setImmediate(run)
+    })
+  }
+
+  function settle(waiting: Waiting, outcome: AppendOutcome): void {
+    if (waiting.settled) return
+    waiting.settled = true
+    const count = waiting.unit.events.length
+    budget.events -= count
+    budget.bytes -= waiting.bytes
+    events -= count
+    bytes -= waiting.bytes
+    waiting.resolve(outcome)
+  }
+
+  function expire(): void {
+    deadline = undefined
+    const now = performance.now()
+    let next = Number.POSITIVE_INFINITY
+    for (const waiting of flight?.units ?? []) {
+      if (waiting.settled) continue
+      if (waiting.expiresAt <= now) settle(waiting, refused(flight?.sent ? 'outcome-unknown' : 'store-down'))
+      else next = Math.min(next, waiting.expiresAt)
+    }
+    for (const waiting of queue) {
+      // A unit put back after a refusal may have been sent, and surely was not stored.
+      if (waiting.expiresAt <= now) settle(waiting, refused('store-down'))
+      else next = Math.min(next, waiting.expiresAt)
+    }
+    queue = queue.filter((waiting) => !waiting.settled)
+    if (next !== Number.POSITIVE_INFINITY) deadline = setTimeout(expire, next - now + 1)
+  }
+
+  async function run(): Promise<void> {
+    while (queue.length > 0) {
+      flight = { units: take(), sent: false }
+      sequence += 1
+      await deliver(flight, sequence)
+      flight = undefined
+    }
+    running = false
+    clearTimeout(deadline)
+    deadline = undefined
+    for (const resolve of idle) resolve()
+    idle = []
+  }
+
+  function take(): Waiting[] {
+    let count = 0
+    let size = 0
+    let n = 0
+    for (const waiting of queue) {
+      count += waiting.unit.events.length
+      size += waiting.bytes
+      if (n > 0 && (count > MAX_FLUSH_EVENTS || size > MAX_FLUSH_BYTES)) break
+      n += 1
+    }
+    if (n === queue.length) {
+      const all = queue
+      queue = []
+      return all
+    }
+    return queue.splice(0, n)
+  }
+
+  /** Sends one flush until it is answered, refused for good, or nobody waits for it any more. */
+  async function deliver(current: Flight, number: number): Promise<void> {
+    const units = current.units.map((waiting) => waiting.unit)
+    const call = flushCall(keys, flushKey, number, units, limitOf)
+    let left = false
+    let trimmed = false
+    while (current.units.some((waiting) => !waiting.settled)) {
+      if (redis.status !== 'ready') {
+        downSince ??= performance.now()
+        await untilReady()
+        continue
+      }
+      downSince = undefined
+      try {
+        current.sent = true
+        const [length, text] = await send(call.keys, call.args)
+        const full = answer(current, text)
+        if (full.length > 0) await makeRoom(full)
+        else if (length > trimAbove) trimLater()
+        return
+      } catch (err) {
+        const failure = redisFailure(err)
+        left ||= failure === 'unknown'
+        current.sent = left
+        if (failure === 'unsent' || failure === 'unknown') continue
+        if (failure === 'refused') await sleep(RETRY_MS)
+        else if (failure === 'full' && !trimmed) {
+          trimmed = true
+          await retention.trim(true).catch(() => {})
+        } else fail(current, failure === 'full' ? 'store-full' : left ? 'outcome-unknown' : 'store-down', err)
+      }
+    }
+  }
+
+  function fail(current: Flight, code: RefusalCode, err: unknown): void {
+    if (code !== 'store-full') log.error({ err, stream: stream.name }, 'Redis refused an append')
+    for (const waiting of current.units) settle(waiting, refused(code))
+  }
+
+  /** Settles every unit but those there was no room for. */
+  function answer(current: Flight, text: string): Waiting[] {
+    const full: Waiting[] = []
+    const results = flushResults(
+      text,
+      current.units.map((waiting) => waiting.unit)
+    )
+    const level = options.durability()
+    current.units.forEach((waiting, i) => {
+      const result = results[i]
+      if (result?.status === 'appended') settle(waiting, { ...result, durability: level })
+      else if (result?.status === 'reused') settle(waiting, { ...refused('key-reused'), index: result.index })
+      else full.push(waiting)
+    })
+    return full
+  }
+
+  /**
+   * Groups may have caught up since the last trim: a unit is refused as `stream-full` only right after one, and gets a
+   * second try, in front of the queue, if the trim made room.
+   */
+  async function makeRoom(full: Waiting[]): Promise<void> {
+    const state = await retention.trim(true).catch(() => undefined)
+    const again: Waiting[] = []
+    let length = state?.length ?? Number.POSITIVE_INFINITY
+    for (const waiting of full) {
+      if (waiting.settled) continue
+      length += waiting.unit.events.length
+      // The first that does not fit ends it for those behind it, or small units would starve a large one.
+      if (length <= limitOf(waiting.unit) && !waiting.retried) {
+        waiting.retried = true
+        again.push(waiting)
+      } else {
+        length = Number.POSITIVE_INFINITY
+        settle(waiting, { ...refused('stream-full'), pinnedBy: state?.pinnedBy })
+      }
+    }
+    if (again.length > 0) queue = again.concat(queue)
+  }
+
+  function trimLater(): void {
+    retention.trim(false).catch((err) => log.debug({ err, stream: stream.name }, 'trimming failed'))
+  }
+
+  function untilReady(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        redis.off('ready', done)
+        resolve()
+      }
+      const timer = setTimeout(done, RETRY_MS)
+      redis.once('ready', done)
+    })
+  }
+
+  return {
+    append,
+    depth: () => events,
+    drain: () => (running ? new Promise((resolve) => idle.push(resolve)) : Promise.resolve())
+  }
+}
+
+function refused(code: RefusalCode): Refusal {
+  return { status: 'refused', code }
+}
+
+/** What the unit weighs in the queue, in UTF-16 units: close enough to bytes to bound memory. */
+function bytesOf(unit: AppendUnit): number {
+  let size = 0
+  for (const { fields } of unit.events) for (const field of fields) size += field.length
+  return size
+}

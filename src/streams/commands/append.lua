@@ -1,0 +1,112 @@
+-- Appends the units of one flush. A unit is stored whole or refused whole.
+--
+-- KEYS[1]  the stream
+-- KEYS[2]  the flush record of this appender
+-- KEYS[3]  the hash that counts remembered keys by the hour they expire
+-- KEYS[4+] one per event that is to be remembered, in the order of the events
+-- ARGV[1]  the flush's sequence number, rising within one appender
+-- ARGV[2]  the plan, numbers: per unit `events limit`, per event `arguments windowMs` (0 = not remembered)
+-- ARGV[3+] per event its fields; in front of them the fingerprint ('' = never compared) if it is to be remembered
+--
+-- Returns { length of the stream, results }; results holds, separated by blanks, per stored unit an entry id for each
+-- event ('=' in front: the id of the first append of a known event), or one token for a refused unit: '!full' or
+-- '!reused:<n>' (the n-th event's key is known with another fingerprint).
+--
+-- Sent again after a lost reply, it answers from the flush record what it answered first. A copy that comes after a
+-- later flush was recorded is refused. A flush that wrote nothing leaves no record: running it again is harmless.
+-- XADD is the first write, so that `maxmemory` refuses the flush as a whole.
+local stream, record, remembered = KEYS[1], KEYS[2], KEYS[3]
+
+local last = redis.call('GET', record)
+if last then
+  local bar = string.find(last, '|', 1, true)
+  local difference = tonumber(ARGV[1]) - tonumber(string.sub(last, 1, bar - 1))
+  if difference == 0 then return { redis.call('XLEN', stream), string.sub(last, bar + 1) } end
+  if difference < 0 then return redis.error_reply('STALE this flush was followed by a later one') end
+end
+
+local plan = {}
+for number in string.gmatch(ARGV[2], '%d+') do plan[#plan + 1] = tonumber(number) end
+
+local length = redis.call('XLEN', stream)
+local results = {}
+local expiring = {}
+local now, wrote, full
+local p, k, a = 1, 3, 3
+
+while p <= #plan do
+  local count, limit = plan[p], plan[p + 1]
+  p = p + 2
+
+  -- Decide: for each event either the id it is known under, the event of this unit that it repeats, or that it is new.
+  local known, repeats, keys, prints, windows, from, to = {}, {}, {}, {}, {}, {}, {}
+  local firsts, new, reused = {}, 0, nil
+  for i = 1, count do
+    local arguments, window = plan[p], plan[p + 1]
+    p = p + 2
+    if window > 0 then
+      k = k + 1
+      local key, print = KEYS[k], ARGV[a]
+      a = a + 1
+      keys[i], prints[i], windows[i] = key, print, window
+      if firsts[key] then
+        repeats[i] = firsts[key]
+      else
+        firsts[key] = i
+        local value = redis.call('GET', key)
+        if value then
+          local bar = string.find(value, '|', 1, true)
+          known[i] = bar and string.sub(value, 1, bar - 1) or value
+          if bar and print ~= '' and string.sub(value, bar + 1) ~= print then reused = reused or i end
+        end
+      end
+    end
+    if not known[i] and not repeats[i] then new = new + 1 end
+    from[i], to[i] = a, a + arguments - 1
+    a = a + arguments
+  end
+
+  if reused then
+    results[#results + 1] = '!reused:' .. reused
+  elseif new > 0 and (full or length + new > limit) then
+    -- Later units wait too: a small unit must not overtake a large one for ever.
+    full = true
+    results[#results + 1] = '!full'
+  else
+    for i = 1, count do
+      if known[i] then
+        results[#results + 1] = '=' .. known[i]
+      elseif repeats[i] then
+        local first = repeats[i]
+        results[#results + 1] = '=' .. known[first]
+      else
+        local id = redis.call('XADD', stream, '*', unpack(ARGV, from[i], to[i]))
+        wrote = true
+        results[#results + 1] = id
+        if keys[i] then
+          known[i] = id
+          redis.call('SET', keys[i], prints[i] == '' and id or id .. '|' .. prints[i], 'PX', windows[i])
+          now = now or redis.call('TIME')[1] * 1000
+          local hour = math.floor((now + windows[i]) / 3600000)
+          expiring[hour] = (expiring[hour] or 0) + 1
+        end
+      end
+    end
+    length = length + new
+  end
+end
+
+local text = table.concat(results, ' ')
+if wrote then
+  -- A late copy of a flush can only come from a connection that is still open somewhere: an hour is far beyond that.
+  redis.call('SET', record, ARGV[1] .. '|' .. text, 'PX', 3600000)
+  for hour, count in pairs(expiring) do
+    -- The first key of an hour clears the hours that have passed.
+    if redis.call('HINCRBY', remembered, hour, count) == count then
+      for _, other in ipairs(redis.call('HKEYS', remembered)) do
+        if tonumber(other) < math.floor(now / 3600000) then redis.call('HDEL', remembered, other) end
+      end
+    end
+  end
+end
+return { length, text }

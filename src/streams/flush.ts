@@ -1,0 +1,79 @@
+/** What append.lua is given and what it answers (pure). Its header says the same from the other side. */
+import type { Argument } from './commands.ts'
+import type { StreamKeys } from './keys.ts'
+import type { StoredEntry } from './outcomes.ts'
+
+export interface AppendEvent {
+  /** Flat `[name, value, ...]` as XADD takes it. */
+  fields: string[]
+  /** How the event is recognised when it comes again; absent: it never is. */
+  seen?: { digest: string; windowMs: number; fingerprint?: string }
+}
+
+export interface AppendUnit {
+  events: AppendEvent[]
+  /** A handler's own: may go 10 % above the hard limit. */
+  fromHandler?: boolean
+}
+
+/** The most events the stream may hold once a unit is stored. */
+export type LimitOf = (unit: AppendUnit) => number
+
+/** KEYS and ARGV of append.lua for these units. */
+export function flushCall(
+  keys: StreamKeys,
+  flushKey: string,
+  sequence: number,
+  units: readonly AppendUnit[],
+  limitOf: LimitOf
+): { keys: string[]; args: Argument[] } {
+  const callKeys = [keys.stream, flushKey, keys.remembered]
+  const args: Argument[] = [sequence, '']
+  let plan = ''
+  for (const unit of units) {
+    plan += `${unit.events.length} ${limitOf(unit)} `
+    for (const { fields, seen } of unit.events) {
+      plan += `${fields.length} ${seen === undefined ? 0 : seen.windowMs} `
+      if (seen !== undefined) {
+        callKeys.push(keys.seen(seen.digest))
+        args.push(seen.fingerprint ?? '')
+      }
+      for (let i = 0; i < fields.length; i += 1) args.push(fields[i] as string)
+    }
+  }
+  args[1] = plan
+  return { keys: callKeys, args }
+}
+
+export type UnitResult =
+  | { status: 'appended'; entries: StoredEntry[] }
+  | { status: 'full' }
+  | { status: 'reused'; index: number }
+
+/** One result per unit, in their order. Throws when the answer is not one of these units: a bug, not an outcome. */
+export function flushResults(text: string, units: readonly AppendUnit[]): UnitResult[] {
+  const tokens = text.split(' ')
+  let next = 0
+  const take = (): string => {
+    const token = tokens[next]
+    if (!token) throw new Error(`append.lua answered ${tokens.length} results for ${units.length} units`)
+    next += 1
+    return token
+  }
+  return units.map((unit): UnitResult => {
+    const first = tokens[next]
+    if (first === '!full') {
+      next += 1
+      return { status: 'full' }
+    }
+    if (first?.startsWith('!reused:')) {
+      next += 1
+      return { status: 'reused', index: Number(first.slice('!reused:'.length)) - 1 }
+    }
+    return { status: 'appended', entries: unit.events.map(() => entryFrom(take())) }
+  })
+}
+
+function entryFrom(token: string): StoredEntry {
+  return token.startsWith('=') ? { entryId: token.slice(1), duplicate: true } : { entryId: token, duplicate: false }
+}

@@ -1,0 +1,86 @@
+/**
+ * Publishing: events that were checked, on their way to the streams that carry them.
+ *
+ * One publication may touch several physical streams. It is one unit on each of them: a unit is stored whole or not at
+ * all, and the units of different streams end independently.
+ */
+import type { DurabilityLevel, StreamDefinition } from '../topology.ts'
+import type { Appender } from './appender.ts'
+import type { CloudEvent } from './entry.ts'
+import { fieldsFromEvent } from './entry.ts'
+import type { AppendEvent } from './flush.ts'
+import type { Appended, Refusal } from './outcomes.ts'
+
+/** One checked and completed event, and how to recognise it if it comes again. */
+export interface Publication {
+  event: CloudEvent
+  stream: StreamDefinition
+  /** Digest of the client's Idempotency-Key or of source and id; absent when the client sent neither. */
+  digest?: string
+  /** How long the digest is remembered. */
+  windowMs?: number
+  /** What an Idempotency-Key's second use is compared with; absent = never compared. */
+  fingerprint?: string
+  /** Handlers may go 10 % above a hard limit, so that a group cannot deadlock on its own follow-up events. */
+  fromHandler?: boolean
+}
+
+export type PublicationResult =
+  | { stored: true; stream: string; entryId: string; duplicate: boolean; durability: DurabilityLevel }
+  | { stored: false; stream: string; refusal: Refusal }
+
+export type Publish = (publications: readonly Publication[]) => Promise<PublicationResult[]>
+
+/**
+ * Appends every publication and says, in the same order, what became of each. Never rejects.
+ * Not atomic over several streams: where one refuses, the others' events are stored. Sending the same publications
+ * again with their digests completes the rest and doubles nothing.
+ */
+export function createPublisher(appenderOf: (stream: string) => Appender): Publish {
+  const one = async (publication: Publication): Promise<PublicationResult[]> => {
+    const stream = publication.stream.name
+    const outcome = await appenderOf(stream).append(unitOf([publication]))
+    return [resultOf(stream, outcome, 0)]
+  }
+  return async (publications) => {
+    const first = publications[0]
+    if (first === undefined) return []
+    if (publications.length === 1) return one(first)
+    const units = new Map<string, { publications: Publication[]; positions: number[] }>()
+    publications.forEach((publication, position) => {
+      const stream = publication.stream.name
+      const unit = units.get(stream)
+      if (unit === undefined) units.set(stream, { publications: [publication], positions: [position] })
+      else {
+        unit.publications.push(publication)
+        unit.positions.push(position)
+      }
+    })
+    const results = new Array<PublicationResult>(publications.length)
+    await Promise.all(
+      Array.from(units, async ([stream, unit]) => {
+        const outcome = await appenderOf(stream).append(unitOf(unit.publications))
+        unit.positions.forEach((position, index) => {
+          results[position] = resultOf(stream, outcome, index)
+        })
+      })
+    )
+    return results
+  }
+}
+
+function unitOf(publications: readonly Publication[]) {
+  const events: AppendEvent[] = publications.map(({ event, stream, digest, windowMs, fingerprint }) => ({
+    fields: fieldsFromEvent(event),
+    seen: digest === undefined ? undefined : { digest, windowMs: windowMs ?? stream.dedupeWindowMs, fingerprint }
+  }))
+  return { events, fromHandler: publications[0]?.fromHandler === true }
+}
+
+function resultOf(stream: string, outcome: Appended | Refusal, index: number): PublicationResult {
+  if (outcome.status === 'refused') return { stored: false, stream, refusal: outcome }
+  const entry = outcome.entries[index]
+  if (entry === undefined)
+    throw new Error(`append to ${stream} answered ${outcome.entries.length} entries, wanted ${index + 1}`)
+  return { stored: true, stream, entryId: entry.entryId, duplicate: entry.duplicate, durability: outcome.durability }
+}

@@ -1,0 +1,129 @@
+/**
+ * Reading a stream without a group: single entries, and what became of them in each group. Reads only.
+ */
+import type { Redis } from 'ioredis'
+import type { StreamDefinition } from '../topology.ts'
+import { command } from './commands.ts'
+import { type CloudEvent, eventFromFields } from './entry.ts'
+import type { Keys } from './keys.ts'
+
+export interface Entry {
+  entryId: string
+  event: CloudEvent
+}
+
+/**
+ * Where an entry stands in a group: not yet read; being handled; waiting for a retry; about to be handled again; dead;
+ * or acknowledged. An entry is in exactly one of these.
+ */
+export type EntryState = 'unread' | 'pending' | 'delayed' | 'requeued' | 'dead' | 'done'
+
+export interface EntryInGroup {
+  state: EntryState
+  /** Who handles it, while pending. */
+  consumer?: string
+  /** When the retry is due, while delayed: Redis milliseconds. */
+  dueAtMs?: number
+  /** The dead letter's own id, once dead. */
+  deadLetterId?: string
+}
+
+export interface Reader {
+  /** The entry, or undefined when the stream does not (or no longer) hold it. */
+  entry: (stream: string, entryId: string) => Promise<Entry | undefined>
+  /** The newest entry of this event, looking back over the last 100,000 entries. */
+  find: (stream: string, event: { source: string; id: string }) => Promise<Entry | undefined>
+  /** What became of an entry in every group of the topology, whether or not the stream still holds it. */
+  states: (stream: StreamDefinition, entryId: string) => Promise<Record<string, EntryInGroup>>
+}
+
+type Found = ['found', string, string[]] | ['more', string] | ['none']
+
+/** A page of 1,000 keeps Redis busy for about 2 ms. */
+const PAGE = 1_000
+const MAX_PAGES = 100
+
+export function createReader(redis: Redis, keys: Keys): Reader {
+  const findPage = command<Found>(redis, 'find-entry')
+
+  async function search(key: string, stop: string, fields: string[]): Promise<[string, string[]] | undefined> {
+    let from = '+'
+    for (let page = 0; page < MAX_PAGES; page += 1) {
+      const reply = await findPage([key], [from, stop, PAGE, ...fields])
+      if (reply[0] === 'found') return [reply[1], reply[2]]
+      if (reply[0] === 'none') return undefined
+      from = reply[1]
+    }
+    return undefined
+  }
+
+  async function stateIn(
+    stream: string,
+    group: string,
+    cursor: string | undefined,
+    entryId: string
+  ): Promise<EntryInGroup> {
+    if (cursor === undefined || isAfter(entryId, cursor)) return { state: 'unread' }
+    const streamKeys = keys.of(stream)
+    const own = streamKeys.group(group)
+    const pending = (await redis.xpending(streamKeys.stream, group, entryId, entryId, 1)) as [
+      string,
+      string,
+      number,
+      number
+    ][]
+    if (pending[0] !== undefined) return { state: 'pending', consumer: pending[0][1] }
+    const due = await redis.zscore(own.delayed, entryId)
+    if (due !== null) return { state: 'delayed', dueAtMs: Number(due) }
+    // Neither a retry nor a dead letter can be older than the entry itself.
+    const since = `${entryId.split('-')[0]}-0`
+    if ((await search(own.requeue, since, ['retry.entryId', entryId])) !== undefined) return { state: 'requeued' }
+    const dead = await search(own.dead, since, ['dead.entryId', entryId])
+    return dead === undefined ? { state: 'done' } : { state: 'dead', deadLetterId: dead[0] }
+  }
+
+  return {
+    async entry(stream, entryId) {
+      const rows = await redis.xrange(keys.of(stream).stream, entryId, entryId)
+      const row = rows[0]
+      return row === undefined ? undefined : { entryId: row[0], event: eventFromFields(row[1]) }
+    },
+    async find(stream, { source, id }) {
+      const found = await search(keys.of(stream).stream, '-', ['id', id, 'source', source])
+      return found === undefined ? undefined : { entryId: found[0], event: eventFromFields(found[1]) }
+    },
+    async states(stream, entryId) {
+      const cursors = await groupCursors(redis, keys.of(stream.name).stream)
+      const states: Record<string, EntryInGroup> = {}
+      for (const group of stream.groups.keys()) {
+        states[group] = await stateIn(stream.name, group, cursors.get(group), entryId)
+      }
+      return states
+    }
+  }
+}
+
+async function groupCursors(redis: Redis, stream: string): Promise<Map<string, string>> {
+  const cursors = new Map<string, string>()
+  if ((await redis.exists(stream)) === 0) return cursors
+  for (const info of (await redis.xinfo('GROUPS', stream)) as unknown[][]) {
+    const row = rowFrom(info)
+    cursors.set(String(row.name), String(row['last-delivered-id']))
+  }
+  return cursors
+}
+
+/** A flat `[name, value, ...]` reply of XINFO as an object. */
+export function rowFrom(info: readonly unknown[]): Record<string, unknown> {
+  const row: Record<string, unknown> = {}
+  for (let i = 0; i < info.length; i += 2) row[String(info[i])] = info[i + 1]
+  return row
+}
+
+/** True if entry id `a` comes after entry id `b`. */
+export function isAfter(a: string, b: string): boolean {
+  const [ams = '0', aseq = '0'] = a.split('-')
+  const [bms = '0', bseq = '0'] = b.split('-')
+  if (ams !== bms) return Number(ams) > Number(bms)
+  return BigInt(aseq) > BigInt(bseq)
+}

@@ -1,0 +1,93 @@
+/**
+ * The streams of a topology on one Redis: everything the routes and the consumers do with them goes through here.
+ */
+import type { Log, StreamDefinition, Topology } from '../topology.ts'
+import { type Appender, createAppender } from './appender.ts'
+import type { Connections } from './connections.ts'
+import { createDurability } from './durability.ts'
+import type { Keys } from './keys.ts'
+import { createLag, type GroupLag } from './lag.ts'
+import { createPublisher, type Publish } from './publisher.ts'
+import { createQueueBudget } from './queue-budget.ts'
+import { createReader, type Reader } from './reader.ts'
+import { createRetention, type Retention } from './retention.ts'
+
+export interface Streams {
+  publish: Publish
+  reader: Reader
+  lag: () => Promise<GroupLag[]>
+  health: () => { redis: 'ok' | 'down'; queuedEvents: number; queueLimit: number }
+  /** Creates missing groups and begins to trim. Rejects when Redis cannot be reached. */
+  start: () => Promise<void>
+  /** Waits until everything accepted is settled. */
+  stop: () => Promise<void>
+}
+
+export interface StreamsOptions {
+  topology: Topology
+  connections: Connections
+  keys: Keys
+  /** Events that may wait in this process. */
+  queueLimit: number
+  /** How long a request may wait for Redis. */
+  commandTimeoutMs: number
+  /** How often every stream is trimmed, besides what appends trigger. */
+  trimEveryMs?: number
+  log: Log
+}
+
+/** Waiting events may take this much memory: at the default queue limit, 3 KiB each. */
+const QUEUE_BYTES = 64 * 1_048_576
+const TRIM_EVERY_MS = 1_000
+
+export function createStreams(options: StreamsOptions): Streams {
+  const { topology, connections, keys, log } = options
+  const budget = createQueueBudget({ maxEvents: options.queueLimit, maxBytes: QUEUE_BYTES })
+  const durability = createDurability(connections.append, log)
+  const written = new Map<string, { appender: Appender; retention: Retention }>()
+  for (const stream of topology.streams.values()) {
+    if (!stream.observed) written.set(stream.name, open(stream))
+  }
+
+  function open(stream: StreamDefinition) {
+    const everyMs = options.trimEveryMs ?? TRIM_EVERY_MS
+    const retention = createRetention({ redis: connections.append, keys, stream, everyMs, log })
+    const appender = createAppender({
+      redis: connections.append,
+      keys,
+      stream,
+      budget,
+      retention,
+      durability: durability.level,
+      commandTimeoutMs: options.commandTimeoutMs,
+      log
+    })
+    return { appender, retention }
+  }
+
+  function appenderOf(stream: string): Appender {
+    const found = written.get(stream)
+    if (found === undefined) throw new Error(`'${stream}' is not a stream that this topology writes`)
+    return found.appender
+  }
+
+  return {
+    publish: createPublisher(appenderOf),
+    reader: createReader(connections.admin, keys),
+    lag: createLag({ redis: connections.admin, keys, streams: Array.from(topology.streams.values()), log }),
+    health: () => ({
+      redis: connections.append.status === 'ready' ? 'ok' : 'down',
+      queuedEvents: budget.events,
+      queueLimit: budget.maxEvents
+    }),
+    async start() {
+      await durability.check()
+      await Promise.all(Array.from(written.values(), ({ retention }) => retention.trim(false)))
+      for (const { retention } of written.values()) retention.start()
+    },
+    async stop() {
+      for (const { retention } of written.values()) retention.stop()
+      await Promise.all(Array.from(written.values(), ({ appender }) => appender.drain()))
+    }
+  }
+}

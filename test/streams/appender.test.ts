@@ -1,0 +1,170 @@
+import t from 'tap'
+import { startRedis } from '../fixtures/redis.ts'
+import { numbersIn, testStreams } from '../fixtures/streams.ts'
+import { until } from '../fixtures/until.ts'
+
+const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i)
+const one = { 'test:one:events': {}, 'test:two:events': {} }
+
+t.test('an appended event lies in its stream, field by field, byte for byte', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one)
+  const data = '{ "text":"\\u00e9 é 😀", "big":12345678901234567890, "n":1.50, "__proto__":{} }'
+  const stream = streams.topology.streams.get('test:one:events')
+  if (stream === undefined) throw new Error('no stream')
+  const event = {
+    id: 'a',
+    source: '/s',
+    type: 'x.y',
+    time: '2026-01-01T00:00:00Z',
+    subject: 'sé',
+    data,
+    extensions: { trace: '1' }
+  }
+  const [result] = await streams.publish([{ event, stream }])
+  t.match(result, { stored: true, duplicate: false, durability: 'memory' })
+  const [row] = await server.client().xrange(streams.keys.of('test:one:events').stream, '-', '+')
+  t.same(row?.[1], [
+    'id',
+    'a',
+    'source',
+    '/s',
+    'type',
+    'x.y',
+    'time',
+    '2026-01-01T00:00:00Z',
+    'subject',
+    'sé',
+    'trace',
+    '1',
+    'data',
+    data
+  ])
+  t.equal(result?.stored && result.entryId, row?.[0])
+})
+
+t.test('appending the same key twice returns the first entry id, also inside one unit', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one)
+  const first = await streams.post('test:one:events', [1, 2, 1], { known: true })
+  t.same(
+    first.map((result) => result.stored && result.duplicate),
+    [false, false, true]
+  )
+  t.equal(first[0]?.stored && first[0].entryId, first[2]?.stored && first[2].entryId)
+  const second = await streams.post('test:one:events', [2, 3], { known: true })
+  t.same(
+    second.map((result) => result.stored && result.duplicate),
+    [true, false]
+  )
+  t.equal(second[0]?.stored && second[0].entryId, first[1]?.stored && first[1].entryId)
+  t.same(await numbersIn(server.client(), streams.keys.of('test:one:events').stream), [1, 2, 3])
+})
+
+t.test('a known key with another fingerprint refuses its whole unit', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one)
+  const stream = streams.topology.streams.get('test:one:events')
+  if (stream === undefined) throw new Error('no stream')
+  const event = { id: 'a', source: '/s', type: 'x', data: '{"n":1}' }
+  await streams.publish([{ event, stream, digest: 'k', fingerprint: 'one' }])
+  const results = await streams.publish([
+    { event: { ...event, data: '{"n":2}' }, stream },
+    { event: { ...event, data: '{"n":3}' }, stream, digest: 'k', fingerprint: 'two' }
+  ])
+  t.match(results, [{ stored: false, refusal: { code: 'key-reused', index: 1 } }, { stored: false }])
+  const [again] = await streams.publish([{ event, stream, digest: 'k', fingerprint: 'one' }])
+  t.match(again, { stored: true, duplicate: true })
+  t.same(await numbersIn(server.client(), streams.keys.of('test:one:events').stream), [1])
+})
+
+t.test('one flush settles new, duplicate and refused units each on its own', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, {
+    'test:one:events': { retention: { maxLength: 5, hardLimit: 10 }, groups: { slow: { handler: async () => {} } } }
+  })
+  await streams.post('test:one:events', [1, 2], { known: true })
+  const results = await Promise.all([
+    streams.post('test:one:events', range(10, 6)),
+    streams.post('test:one:events', [1, 2], { known: true }),
+    streams.post('test:one:events', range(20, 5)),
+    streams.post('test:one:events', [30]),
+    streams.post('test:one:events', range(40, 11))
+  ])
+  t.same(
+    results.map((unit) =>
+      unit.map((result) => (result.stored ? (result.duplicate ? 'known' : 'new') : result.refusal.code))
+    ),
+    [
+      Array(6).fill('new'),
+      ['known', 'known'],
+      Array(5).fill('stream-full'),
+      // There would be room for this one; it waits behind the larger one, or that might starve.
+      ['stream-full'],
+      Array(11).fill('too-many-events')
+    ]
+  )
+  t.match(results[2]?.[0], { refusal: { pinnedBy: { group: 'slow' } } })
+  t.same(await numbersIn(server.client(), streams.keys.of('test:one:events').stream), [1, 2, ...range(10, 6)])
+  // A handler may go 10 % above the limit.
+  const [own] = await streams.post('test:one:events', range(50, 3), { fromHandler: true })
+  t.match(own, { stored: true })
+})
+
+t.test('without Redis every append is refused within the timeout, and it recovers by itself', async (t) => {
+  const server = await startRedis(t, { args: ['--appendonly', 'yes'] })
+  const streams = await testStreams(t, server.url, one, { commandTimeoutMs: 500 })
+  await streams.post('test:one:events', [1])
+  await server.kill('SIGKILL')
+  for (const n of [2, 3, 4]) {
+    const started = performance.now()
+    t.match(await streams.post('test:one:events', [n]), [
+      { stored: false, refusal: { code: /store-down|outcome-unknown/ } }
+    ])
+    t.ok(performance.now() - started < 1_500, 'it did not keep the client waiting')
+  }
+  await server.start()
+  const stored = await until(
+    async () => {
+      const [result] = await streams.post('test:one:events', [5])
+      return result?.stored && result
+    },
+    { what: 'an accepted append' }
+  )
+  t.match(stored, { stored: true, duplicate: false })
+  t.same((await numbersIn(server.client(), streams.keys.of('test:one:events').stream)).slice(0, 1), [1])
+})
+
+t.test('a Redis that hangs gives outcome-unknown for what was sent and store-down for what was not', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one, { commandTimeoutMs: 300 })
+  await streams.post('test:one:events', [1])
+  server.pause()
+  const sent = streams.post('test:one:events', [2])
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+  const waiting = streams.post('test:one:events', [3])
+  t.match(await sent, [{ refusal: { code: 'outcome-unknown' } }])
+  t.match(await waiting, [{ refusal: { code: 'store-down' } }])
+  server.resume()
+  await until(async () => (await streams.post('test:one:events', [4]))[0]?.stored, { what: 'an accepted append' })
+  const stored = await numbersIn(server.client(), streams.keys.of('test:one:events').stream)
+  t.same(
+    stored.filter((n) => n === 3),
+    [],
+    'what was not sent was not stored'
+  )
+  t.ok(stored.filter((n) => n === 2).length <= 1)
+})
+
+t.test('the queue is bounded, and one stream cannot take it all', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one, { queueLimit: 100, commandTimeoutMs: 5_000 })
+  server.pause()
+  const first = range(0, 30).map((n) => streams.post('test:one:events', [n]))
+  const other = streams.post('test:two:events', [1])
+  server.resume()
+  const codes = (await Promise.all(first)).map(([result]) => (result?.stored ? 'stored' : result?.refusal.code))
+  t.equal(codes.filter((code) => code === 'overloaded').length, 5, 'a quarter of the queue, and no more')
+  t.match(await other, [{ stored: true }])
+  t.match(streams.health(), { queuedEvents: 0 })
+})
