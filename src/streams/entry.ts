@@ -39,18 +39,6 @@ export interface ReceivedEvent {
   readonly data: unknown
 }
 
-const attributes = new Set([
-  'id',
-  'source',
-  'type',
-  'time',
-  'subject',
-  'datacontenttype',
-  'dataschema',
-  'data',
-  'data_base64'
-])
-
 /** The flat `[name, value, ...]` list that XADD takes. */
 export function fieldsFromEvent(event: CloudEvent): string[] {
   const fields = ['id', event.id, 'source', event.source, 'type', event.type]
@@ -72,47 +60,98 @@ export function fieldOf(fields: readonly string[], name: string): string | undef
   return undefined
 }
 
-/** The event of a flat field list. Fields with a dot in their name are Headgate's own and are left out. */
+/**
+ * The event of a flat field list. Fields with a dot in their name are Headgate's own and are left out. An entry that
+ * some other client wrote may lack attributes: those it must have are empty then.
+ */
 export function eventFromFields(fields: readonly string[]): CloudEvent {
-  const event: Record<string, unknown> = {}
-  let extensions: Record<string, string> | undefined
+  // One shape for every event, so that handlers read them at full speed.
+  const event: CloudEvent = {
+    id: '',
+    source: '',
+    type: '',
+    time: undefined,
+    subject: undefined,
+    datacontenttype: undefined,
+    dataschema: undefined,
+    data: undefined,
+    data_base64: undefined,
+    extensions: undefined
+  }
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i] as string
-    if (attributes.has(name)) event[name] = fields[i + 1]
-    else if (!name.includes('.')) {
-      extensions ??= {}
-      extensions[name] = fields[i + 1] as string
+    const value = fields[i + 1] as string
+    switch (name) {
+      case 'id':
+      case 'source':
+      case 'type':
+      case 'time':
+      case 'subject':
+      case 'datacontenttype':
+      case 'dataschema':
+      case 'data':
+      case 'data_base64':
+        event[name] = value
+        break
+      default:
+        if (!name.includes('.')) {
+          event.extensions ??= {}
+          event.extensions[name] = value
+        }
     }
   }
-  if (extensions !== undefined) event.extensions = extensions
-  // An entry some other client wrote may lack attributes; the empty string says so without lying.
-  event.id ??= ''
-  event.source ??= ''
-  event.type ??= ''
-  return event as unknown as CloudEvent
+  return event
 }
 
-/** The event as a handler sees it. `data` is parsed on first access only: many handlers never look. */
-export function receivedEvent(event: CloudEvent): ReceivedEvent {
-  let parsed = false
-  let value: unknown
-  return {
-    id: event.id,
-    source: event.source,
-    type: event.type,
-    time: event.time,
-    subject: event.subject,
-    datacontenttype: event.datacontenttype,
-    dataschema: event.dataschema,
-    extensions: event.extensions ?? {},
-    dataText: event.data,
-    get data() {
-      if (!parsed) {
-        if (event.data !== undefined) value = JSON.parse(event.data)
-        else if (event.data_base64 !== undefined) value = Buffer.from(event.data_base64, 'base64')
-        parsed = true
-      }
-      return value
-    }
+const none: Readonly<Record<string, string>> = Object.freeze({})
+
+/** An event as a handler sees it. `data` is parsed on first access only: many handlers never look. */
+class Received implements ReceivedEvent {
+  readonly #event: CloudEvent
+  #value: unknown
+  #isParsed = false
+
+  constructor(event: CloudEvent) {
+    this.#event = event
   }
+  get id() {
+    return this.#event.id
+  }
+  get source() {
+    return this.#event.source
+  }
+  get type() {
+    return this.#event.type
+  }
+  get time() {
+    return this.#event.time
+  }
+  get subject() {
+    return this.#event.subject
+  }
+  get datacontenttype() {
+    return this.#event.datacontenttype
+  }
+  get dataschema() {
+    return this.#event.dataschema
+  }
+  get extensions() {
+    return this.#event.extensions ?? none
+  }
+  get dataText() {
+    return this.#event.data
+  }
+  get data() {
+    if (!this.#isParsed) {
+      const { data, data_base64 } = this.#event
+      if (data !== undefined) this.#value = JSON.parse(data)
+      else if (data_base64 !== undefined) this.#value = Buffer.from(data_base64, 'base64')
+      this.#isParsed = true
+    }
+    return this.#value
+  }
+}
+
+export function receivedEvent(event: CloudEvent): ReceivedEvent {
+  return new Received(event)
 }

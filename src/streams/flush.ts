@@ -1,5 +1,5 @@
 /** What append.lua is given and what it answers (pure). Its header says the same from the other side. */
-import type { Argument } from './commands.ts'
+import { bulk, type Encoded } from './commands.ts'
 import type { StreamKeys } from './keys.ts'
 import type { StoredEntry } from './outcomes.ts'
 
@@ -19,30 +19,45 @@ export interface AppendUnit {
 /** The most events the stream may hold once a unit is stored. */
 export type LimitOf = (unit: AppendUnit) => number
 
-/** KEYS and ARGV of append.lua for these units. */
+// Field names recur in every event: encoded once.
+const names = new Map(
+  ['id', 'source', 'type', 'time', 'subject', 'datacontenttype', 'dataschema', 'data', 'data_base64'].map((name) => [
+    name,
+    bulk(name)
+  ])
+)
+
+/** The call of append.lua for these units. */
 export function flushCall(
   keys: StreamKeys,
   flushKey: string,
   sequence: number,
   units: readonly AppendUnit[],
   limitOf: LimitOf
-): { keys: string[]; args: Argument[] } {
-  const callKeys = [keys.stream, flushKey, keys.remembered]
-  const args: Argument[] = [sequence, '']
+): Encoded {
+  let keyText = bulk(keys.stream) + bulk(flushKey) + bulk(keys.remembered)
+  let keyCount = 3
   let plan = ''
+  let args = ''
+  let argCount = 2
   for (const unit of units) {
     plan += `${unit.events.length} ${limitOf(unit)} `
     for (const { fields, seen } of unit.events) {
       plan += `${fields.length} ${seen === undefined ? 0 : seen.windowMs} `
       if (seen !== undefined) {
-        callKeys.push(keys.seen(seen.digest))
-        args.push(seen.fingerprint ?? '')
+        keyText += bulk(keys.seen(seen.digest))
+        keyCount += 1
+        args += bulk(seen.fingerprint ?? '')
+        argCount += 1
       }
-      for (let i = 0; i < fields.length; i += 1) args.push(fields[i] as string)
+      for (let i = 0; i < fields.length; i += 2) {
+        const name = fields[i] as string
+        args += (names.get(name) ?? bulk(name)) + bulk(fields[i + 1] as string)
+      }
+      argCount += fields.length
     }
   }
-  args[1] = plan
-  return { keys: callKeys, args }
+  return { keys: keyText, keyCount, args: bulk(String(sequence)) + bulk(plan) + args, argCount }
 }
 
 export type UnitResult =
