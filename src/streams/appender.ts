@@ -16,8 +16,9 @@
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
-import type { DurabilityLevel, Log, StreamDefinition } from '../topology.ts'
+import type { Log, StreamDefinition } from '../topology.ts'
 import { encodedCommand } from './commands.ts'
+import type { DurabilityPlan } from './durability.ts'
 import { type AppendUnit, flushCall, flushResults } from './flush.ts'
 import type { Keys } from './keys.ts'
 import type { AppendOutcome, Refusal, RefusalCode } from './outcomes.ts'
@@ -62,13 +63,15 @@ export function createAppender(options: {
   stream: StreamDefinition
   budget: QueueBudget
   retention: Retention
-  /** The level Redis keeps by itself; asked for each flush. */
-  durability: () => DurabilityLevel
+  /** Asked for each flush. */
+  durability: () => DurabilityPlan
   commandTimeoutMs: number
   log: Log
 }): Appender {
   const { redis, stream, budget, retention, commandTimeoutMs } = options
   const log = options.log
+  // The answer has to be back before the requests give up.
+  const waitMs = Math.floor(commandTimeoutMs / 2)
   const keys = options.keys.of(stream.name)
   const flushKey = keys.flush(randomUUID())
   const send = encodedCommand<[number, string]>(redis, 'append')
@@ -174,7 +177,6 @@ export function createAppender(options: {
   /** Sends one flush until it is answered, refused for good, or nobody waits for it any more. */
   async function deliver(current: Flight, number: number): Promise<void> {
     const units = current.units.map((waiting) => waiting.unit)
-    const call = flushCall(keys, flushKey, number, units, limitOf)
     let left = false
     let trimmed = false
     while (current.units.some((waiting) => !waiting.settled)) {
@@ -184,10 +186,17 @@ export function createAppender(options: {
         continue
       }
       downSince = undefined
+      const plan = options.durability()
+      if (plan.unmet !== undefined) {
+        // Right after a reconnect it may only not be known yet; else the deadline refuses what must not be stored.
+        await sleep(RETRY_MS)
+        continue
+      }
+      const call = flushCall(keys, flushKey, number, units, limitOf, plan.wait !== undefined)
       try {
         current.sent = true
-        const [length, text] = await send(keys.stream, call)
-        const full = answer(current, text)
+        const [[length, text], durable] = await Promise.all([send(keys.stream, call), waitFor(plan)])
+        const full = answer(current, text, plan, durable)
         if (full.length > 0) await makeRoom(full)
         else if (length > trimAbove) trimLater()
         return
@@ -206,22 +215,34 @@ export function createAppender(options: {
     }
   }
 
+  /**
+   * WAIT numreplicas timeout, or WAITAOF numlocal numreplicas timeout
+   * Written to the same socket right behind the flush, so it speaks of that flush: both fail if the socket does. On
+   * timeout Redis answers a smaller number, and the events stay stored.
+   */
+  async function waitFor({ wait }: DurabilityPlan): Promise<boolean> {
+    if (wait === undefined) return true
+    if (wait.command === 'WAIT') return (await redis.wait(wait.replicas, waitMs)) >= wait.replicas
+    const [local = 0] = (await redis.call('WAITAOF', 1, wait.replicas, waitMs)) as number[]
+    return local >= 1
+  }
+
   function fail(current: Flight, code: RefusalCode, err: unknown): void {
     if (code !== 'store-full') log.error({ err, stream: stream.name }, 'Redis refused an append')
     for (const waiting of current.units) settle(waiting, refused(code))
   }
 
   /** Settles every unit but those there was no room for. */
-  function answer(current: Flight, text: string): Waiting[] {
+  function answer(current: Flight, text: string, plan: DurabilityPlan, durable: boolean): Waiting[] {
     const full: Waiting[] = []
     const results = flushResults(
       text,
       current.units.map((waiting) => waiting.unit)
     )
-    const level = options.durability()
     current.units.forEach((waiting, i) => {
       const result = results[i]
-      if (result?.status === 'appended') settle(waiting, { ...result, durability: level })
+      if (result?.status === 'appended' && !durable) settle(waiting, refused('durability-unknown'))
+      else if (result?.status === 'appended') settle(waiting, { ...result, durability: plan.level })
       else if (result?.status === 'reused') settle(waiting, { ...refused('key-reused'), index: result.index })
       else full.push(waiting)
     })

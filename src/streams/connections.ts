@@ -30,6 +30,8 @@ export interface ConnectionTarget {
 export interface Connections {
   /** Appends only: nothing slow ever waits in front of a producer. */
   append: Redis
+  /** Appends that wait until they are on disk or on replicas. */
+  appendWaiting: Redis
   /** What consumers tell Redis: acks, failures, heartbeats, takeovers. */
   consume: Redis
   /** Lookups by operators. */
@@ -60,12 +62,14 @@ export function createConnections(target: ConnectionTarget, log: Log): Connectio
     return redis
   }
   const append = open('append', { socketTimeout: 10_000 })
+  const appendWaiting = open('append-waiting', { socketTimeout: 10_000 })
   const consume = open('consume', { commandTimeout: 5_000, socketTimeout: 10_000 })
   const admin = open('admin', { commandTimeout: 10_000 })
   const handlers = open('handlers', { commandTimeout: 5_000 })
-  const all = [append, consume, admin, handlers]
+  const all = [append, appendWaiting, consume, admin, handlers]
   return {
     append,
+    appendWaiting,
     consume,
     admin,
     handlers,

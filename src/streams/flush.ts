@@ -27,17 +27,18 @@ const names = new Map(
   ])
 )
 
-/** The call of append.lua for these units. */
+/** The call of append.lua for these units. `waits`: WAIT or WAITAOF is sent behind it. */
 export function flushCall(
   keys: StreamKeys,
   flushKey: string,
   sequence: number,
   units: readonly AppendUnit[],
-  limitOf: LimitOf
+  limitOf: LimitOf,
+  waits: boolean
 ): Encoded {
   let keyText = bulk(keys.stream) + bulk(flushKey) + bulk(keys.remembered)
   let keyCount = 3
-  let plan = ''
+  let plan = waits ? '1 ' : '0 '
   let args = ''
   let argCount = 2
   for (const unit of units) {

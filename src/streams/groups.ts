@@ -74,6 +74,32 @@ export async function heartbeat(
 }
 
 /**
+ * Pauses the group: every process stops starting handlers within a heartbeat, and its running ones finish. Survives
+ * restarts. Atomic and idempotent; works at maxmemory. Returns since when it is paused, in Redis milliseconds.
+ */
+export async function pauseGroup({ redis, keys, group }: GroupAddress): Promise<{ changed: boolean; since: number }> {
+  const [changed, since] = await command<[number, number]>(redis, 'pause')([keys.group(group).paused], ['pause'])
+  return { changed: changed === 1, since }
+}
+
+/** Lets a paused group go on, within a heartbeat. False: it was not paused. */
+export async function resumeGroup({ redis, keys, group }: GroupAddress): Promise<boolean> {
+  const [changed] = await command<[number, number]>(redis, 'pause')([keys.group(group).paused], ['resume'])
+  return changed === 1
+}
+
+/** Takes up to `wanted` tokens of the group's rate limit, or gives some back (negative). Atomic. */
+export async function takeTokens(
+  { redis, keys, group }: GroupAddress,
+  ratePerSecond: number,
+  wanted: number
+): Promise<{ taken: number; waitMs: number }> {
+  const run = command<[number, number]>(redis, 'take-tokens')
+  const [taken, waitMs] = await run([keys.group(group).rate], [ratePerSecond, wanted])
+  return { taken, waitMs }
+}
+
+/**
  * Removes a consumer that holds nothing, with its heartbeat, unless that is younger than `idleMs`. Atomic.
  * False: it still holds entries or lives, and nothing was removed.
  */

@@ -33,8 +33,10 @@ export interface GroupKeys {
   live: string
   /** Hash: `created` and every counter of loss, skip and repair; survives restarts. */
   counts: string
-  /** String, present while the group is paused. */
+  /** String, present while the group is paused: since when, in Redis milliseconds. */
   paused: string
+  /** Hash: the token bucket of a group with a rate limit. Gone when the bucket is full. */
+  rate: string
 }
 
 export interface Keys {
@@ -81,7 +83,8 @@ function streamKeys(prefix: string, name: string): StreamKeys {
           dead: `${companion}:dead:${group}`,
           live: `${companion}:live:${group}`,
           counts: `${companion}:counts:${group}`,
-          paused: `${companion}:paused:${group}`
+          paused: `${companion}:paused:${group}`,
+          rate: `${companion}:rate:${group}`
         }
         groups.set(group, keys)
       }

@@ -1,7 +1,8 @@
 /**
  * The streams of a topology on one Redis: everything the routes and the consumers do with them goes through here.
  */
-import type { Log, StreamDefinition, Topology } from '../topology.ts'
+import { StartupError } from '../startup-error.ts'
+import type { DurabilityLevel, Log, StreamDefinition, Topology } from '../topology.ts'
 import { type Appender, createAppender } from './appender.ts'
 import type { Connections } from './connections.ts'
 import { createDurability } from './durability.ts'
@@ -11,13 +12,17 @@ import { createPublisher, type Publish } from './publisher.ts'
 import { createQueueBudget } from './queue-budget.ts'
 import { createReader, type Reader } from './reader.ts'
 import { createRetention, type Retention } from './retention.ts'
+import { checkServerVersion } from './server-version.ts'
 
 export interface Streams {
   publish: Publish
   reader: Reader
   lag: () => Promise<GroupLag[]>
   health: () => { redis: 'ok' | 'down'; queuedEvents: number; queueLimit: number }
-  /** Creates missing groups and begins to trim. Rejects when Redis cannot be reached. */
+  /**
+   * Creates missing groups and begins to trim. Rejects when Redis cannot be reached, and with a StartupError when it
+   * does not store as durably as a stream demands.
+   */
   start: () => Promise<void>
   /** Waits until everything accepted is settled. */
   stop: () => Promise<void>
@@ -29,6 +34,8 @@ export interface StreamsOptions {
   keys: Keys
   /** Events that may wait in this process. */
   queueLimit: number
+  /** The operator's DURABILITY. */
+  durability?: DurabilityLevel | 'auto'
   /** How long a request may wait for Redis. */
   commandTimeoutMs: number
   /** How often every stream is trimmed, besides what appends trigger. */
@@ -43,7 +50,8 @@ const TRIM_EVERY_MS = 1_000
 export function createStreams(options: StreamsOptions): Streams {
   const { topology, connections, keys, log } = options
   const budget = createQueueBudget({ maxEvents: options.queueLimit, maxBytes: QUEUE_BYTES })
-  const durability = createDurability(connections.append, log)
+  const declared = options.durability ?? 'auto'
+  const durability = createDurability(connections.append, declared, log)
   const written = new Map<string, { appender: Appender; retention: Retention }>()
   for (const stream of topology.streams.values()) {
     if (!stream.observed) written.set(stream.name, open(stream))
@@ -51,14 +59,17 @@ export function createStreams(options: StreamsOptions): Streams {
 
   function open(stream: StreamDefinition) {
     const everyMs = options.trimEveryMs ?? TRIM_EVERY_MS
+    const wanted = stream.durability ?? declared
+    // WAIT and WAITAOF hold their connection up: who may need them has one apart.
+    const isPlain = wanted === 'auto' || wanted === 'memory'
     const retention = createRetention({ redis: connections.append, keys, stream, everyMs, log })
     const appender = createAppender({
-      redis: connections.append,
+      redis: isPlain ? connections.append : connections.appendWaiting,
       keys,
       stream,
       budget,
       retention,
-      durability: durability.level,
+      durability: () => durability.planFor(stream),
       commandTimeoutMs: options.commandTimeoutMs,
       log
     })
@@ -81,7 +92,15 @@ export function createStreams(options: StreamsOptions): Streams {
       queueLimit: budget.maxEvents
     }),
     async start() {
+      await checkServerVersion(connections.append)
       await durability.check()
+      const unmet = Array.from(topology.streams.values()).flatMap((stream) => {
+        const why = stream.observed ? undefined : durability.planFor(stream).unmet
+        return why === undefined
+          ? []
+          : [`The stream '${stream.name}' demands durability '${stream.durability ?? declared}': ${why}`]
+      })
+      if (unmet.length > 0) throw new StartupError(unmet.join('\n'))
       await Promise.all(Array.from(written.values(), ({ retention }) => retention.trim(false)))
       for (const { retention } of written.values()) retention.start()
     },

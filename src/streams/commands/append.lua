@@ -5,7 +5,8 @@
 -- KEYS[3]  the hash that counts remembered keys by the hour they expire
 -- KEYS[4+] one per event that is to be remembered, in the order of the events
 -- ARGV[1]  the flush's sequence number, rising within one appender
--- ARGV[2]  the plan, numbers: per unit `events limit`, per event `arguments windowMs` (0 = not remembered)
+-- ARGV[2]  the plan, numbers: 1 if the caller waits for durability behind this call, else 0; then per unit
+--          `events limit`, per event `arguments windowMs` (0 = not remembered)
 -- ARGV[3+] per event its fields; in front of them the fingerprint ('' = never compared) if it is to be remembered
 --
 -- Returns { length of the stream, results }; results holds, separated by blanks, per stored unit an entry id for each
@@ -14,14 +15,20 @@
 --
 -- Sent again after a lost reply, it answers from the flush record what it answered first. A copy that comes after a
 -- later flush was recorded is refused. A flush that wrote nothing leaves no record: running it again is harmless.
--- XADD is the first write, so that `maxmemory` refuses the flush as a whole.
+-- XADD is the first write, so that `maxmemory` refuses the flush as a whole. WAIT looks at the caller's own last write:
+-- where it waits and there was nothing to write, because all was stored before, the record is written instead.
 local stream, record, remembered = KEYS[1], KEYS[2], KEYS[3]
+
+local waits = string.sub(ARGV[2], 1, 1) == '1'
 
 local last = redis.call('GET', record)
 if last then
   local bar = string.find(last, '|', 1, true)
   local difference = tonumber(ARGV[1]) - tonumber(string.sub(last, 1, bar - 1))
-  if difference == 0 then return { redis.call('XLEN', stream), string.sub(last, bar + 1) } end
+  if difference == 0 then
+    if waits then redis.call('PEXPIRE', record, 3600000) end
+    return { redis.call('XLEN', stream), string.sub(last, bar + 1) }
+  end
   if difference < 0 then return redis.error_reply('STALE this flush was followed by a later one') end
 end
 
@@ -32,7 +39,7 @@ local length = redis.call('XLEN', stream)
 local results = {}
 local expiring = {}
 local now, wrote, full
-local p, k, a = 1, 3, 3
+local p, k, a = 2, 3, 3
 
 while p <= #plan do
   local count, limit = plan[p], plan[p + 1]
@@ -97,7 +104,7 @@ while p <= #plan do
 end
 
 local text = table.concat(results, ' ')
-if wrote then
+if wrote or waits then
   -- A late copy of a flush can only come from a connection that is still open somewhere: an hour is far beyond that.
   redis.call('SET', record, ARGV[1] .. '|' .. text, 'PX', 3600000)
   for hour, count in pairs(expiring) do
