@@ -38,6 +38,15 @@ export function ensureKeys(dataDir: string): KeyDefinition[] {
   return firstKeys.map(({ name, file, scopes }) => keyDefinition(name, storedKey(join(dataDir, file)), scopes))
 }
 
+/** The secret of a webhook source of the first run, made where it is missing; `npm run send-webhook` reads it too. */
+export function ensureWebhookSecret(dataDir: string, source: string): string {
+  return storedKey(webhookSecretFile(dataDir, source))
+}
+
+export function webhookSecretFile(dataDir: string, source: string): string {
+  return join(dataDir, `webhook-${source}.secret`)
+}
+
 function storedKey(file: string): string {
   const key = readIfThere(file) ?? writeNew(file, createKey())
   if (!/^\S{20,}$/.test(key))
@@ -89,8 +98,9 @@ export function banner({
 
     ${sendOrder({ url, keyFile: join(dataDir, 'publish.key'), orderId, now })}
 
-  See what became of it, and of everything else:
+  See what became of it, what its handler keeps in Redis, and how far every group is:
 
+    curl -sS ${bearer(join(dataDir, 'admin.key'))} '${url}/admin/streams/orders:order:created/entries?source=/keys/publish&id=${orderId}'
     redis-cli -s ${word(fromHere(socket))} hgetall order:${orderId}
     curl -sS ${bearer(join(dataDir, 'admin.key'))} ${url}/admin/lag
 

@@ -7,6 +7,7 @@
 import type { Redis } from 'ioredis'
 import type { Static, TSchema } from 'typebox'
 import type { CloudEvent, ReceivedEvent } from './streams/entry.ts'
+import { type SourceDefinition, type SourceOptions, sourceDefinition } from './webhooks/source-definition.ts'
 
 export type DurabilityLevel = 'memory' | 'fsync' | 'replicated'
 
@@ -60,7 +61,11 @@ export interface HandlerContext {
   publish: (event: PublishedEvent) => Promise<{ entryId: string; duplicate: boolean }>
 }
 
-export type Handler = (event: ReceivedEvent, context: HandlerContext) => Promise<void>
+export interface Handler {
+  (event: ReceivedEvent, context: HandlerContext): Promise<void>
+  /** What it can take: the group's `ratePerSecond` unless the group says otherwise. */
+  readonly ratePerSecond?: number
+}
 
 export interface GroupOptions {
   handler?: Handler
@@ -72,6 +77,8 @@ export interface GroupOptions {
   from?: 'beginning' | 'end'
   /** Handlers at once in one process. */
   concurrency?: number
+  /** Handlers started per second, in all processes together; any number unless given. */
+  ratePerSecond?: number
   maxAttempts?: number
   backoff?: Partial<Backoff>
   handlerTimeoutMs?: number
@@ -105,15 +112,9 @@ export interface StreamOptions {
 
 export interface TopologyOptions {
   streams: Record<string, StreamOptions>
+  /** Webhook senders, by the name in their path. */
   sources?: Record<string, SourceOptions>
   unknownTypes?: 'reject' | { stream: string }
-}
-
-/** A configured webhook sender. */
-export interface SourceOptions {
-  preset: string
-  stream?: string
-  keepHeaders?: string[]
 }
 
 export interface GroupDefinition {
@@ -124,6 +125,8 @@ export interface GroupDefinition {
   pins: boolean
   from: 'beginning' | 'end'
   concurrency: number
+  /** Undefined = no limit. */
+  ratePerSecond?: number
   maxAttempts: number
   backoff: Backoff
   handlerTimeoutMs: number
@@ -157,7 +160,7 @@ export interface Topology {
   streamOfType: ReadonlyMap<string, StreamDefinition>
   /** Takes every event of a type the topology does not name; undefined = such events are refused. */
   catchAll?: StreamDefinition
-  sources: ReadonlyMap<string, SourceOptions>
+  sources: ReadonlyMap<string, SourceDefinition>
 }
 
 /** Every fault of a topology, one line each. */
@@ -216,13 +219,32 @@ export function defineTopology(options: TopologyOptions): Topology {
       else streamOfType.set(type, stream)
     }
   }
+  const sources = sourceDefinitions(options.sources ?? {}, streams, faults)
   const unknown = options.unknownTypes ?? 'reject'
   const catchAll = unknown === 'reject' ? undefined : streams.get(unknown.stream)
   if (unknown !== 'reject' && catchAll === undefined)
     faults.push(`unknownTypes names the stream '${unknown.stream}', which is not in streams`)
   if (streams.size === 0) faults.push('there is no stream')
   if (faults.length > 0) throw new TopologyError(faults)
-  return { streams, streamOfType, catchAll, sources: new Map(Object.entries(options.sources ?? {})) }
+  return { streams, streamOfType, catchAll, sources }
+}
+
+/** Adds the stream of every source that names none and has none under its own name. */
+function sourceDefinitions(
+  given: Record<string, SourceOptions>,
+  streams: Map<string, StreamDefinition>,
+  faults: string[]
+): Map<string, SourceDefinition> {
+  const streamNamed = (name: string, own: boolean, dedupeWindowMs: number) => {
+    if (own && !streams.has(name)) streams.set(name, streamDefinition(name, { dedupeWindowMs }, faults))
+    return streams.get(name)
+  }
+  const sources = new Map<string, SourceDefinition>()
+  for (const [name, options] of Object.entries(given)) {
+    const source = sourceDefinition(name, options, streamNamed, (fault) => faults.push(fault))
+    if (source !== undefined) sources.set(name, source)
+  }
+  return sources
 }
 
 function streamDefinition(name: string, given: StreamOptions, faults: string[]): StreamDefinition {
@@ -280,6 +302,9 @@ function groupDefinition(
     if (value !== undefined && !(Number.isInteger(value) && value >= 1))
       fault(`${field} is a whole number of at least 1`)
   }
+  const ratePerSecond = given.ratePerSecond ?? given.handler?.ratePerSecond
+  if (ratePerSecond !== undefined && !(ratePerSecond > 0 && Number.isFinite(ratePerSecond)))
+    fault('ratePerSecond is a number above 0')
   const backoff = { ...defaults.backoff, ...given.backoff }
   if (
     !(
@@ -299,6 +324,7 @@ function groupDefinition(
     pins: given.pins ?? !external,
     from: given.from ?? 'beginning',
     concurrency: given.concurrency ?? defaults.concurrency,
+    ratePerSecond,
     maxAttempts: given.maxAttempts ?? defaults.maxAttempts,
     backoff,
     handlerTimeoutMs: given.handlerTimeoutMs ?? defaults.handlerTimeoutMs,

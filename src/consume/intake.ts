@@ -14,6 +14,7 @@ import type { GroupDefinition, Log } from '../topology.ts'
 import { Call } from './call.ts'
 import type { Gate } from './gate.ts'
 import type { InFlight } from './in-flight.ts'
+import type { RateLimit } from './rate-limit.ts'
 import { Reader } from './reader.ts'
 import { Wake } from './wake.ts'
 
@@ -37,10 +38,11 @@ export interface IntakeOptions {
   connection: Redis
   gate: Gate
   inFlight: InFlight
+  rate: RateLimit
   log: Log
   allowance: () => Allowance
-  /** False: this process may look dead to others, and what it held may be theirs by now. Nothing is started then. */
-  trusted: () => boolean
+  /** One more handler may start: a slot is free, and the group is neither paused nor broken nor out of our hands. */
+  mayStart: () => boolean
   /** The group is gone. */
   repair: () => Promise<void>
 }
@@ -49,7 +51,7 @@ export class Intake {
   readonly #options: IntakeOptions
   readonly #reader: Reader
   readonly #wake = new Wake()
-  /** Brought in, and no slot or the gate closed meanwhile. Nothing more is read while there are any. */
+  /** Brought in, and no slot, no token or the gate closed. Nothing more is read while there are any. */
   #waiting: Call[] = []
   #loop?: Promise<void>
   #stopping = false
@@ -69,7 +71,7 @@ export class Intake {
     this.#loop ??= this.#run()
   }
 
-  /** Something changed that may let it go on: a slot, the gate, a heartbeat. */
+  /** Something changed that may let it go on: a slot, a token, the gate, a heartbeat. */
   notify(): void {
     this.#wake.notify()
   }
@@ -84,6 +86,11 @@ export class Intake {
   /** A heartbeat says that entries were handed over; the loop itself may be blocked in a read. */
   takeHandedOver(): void {
     if (this.#reader.reading) void this.#take().catch(() => undefined)
+  }
+
+  /** The group is paused: ends the blocked read, which would bring in one more event. */
+  interrupt(): void {
+    this.#reader.interrupt()
   }
 
   /** Resolves when nothing more will be brought in or started. What waits stays pending. */
@@ -116,6 +123,7 @@ export class Intake {
     if (!this.#reader.ready) return false
     if (performance.now() - this.#searchedAt > definition.staleAfterMs) await this.#search()
     this.#startWaiting()
+    if (this.#waiting.length > 0) this.#options.rate.want(this.#waiting.length)
     if (this.#waiting.length > 0 || !gate.open) return false
     if (allowance().handedOver) await this.#take()
     const { slots, requeueOnly } = allowance()
@@ -151,8 +159,9 @@ export class Intake {
   }
 
   #startIfPossible(call: Call): boolean {
-    const { inFlight, gate, definition, trusted } = this.#options
-    if (inFlight.occupied >= definition.concurrency || this.#stopping || !trusted() || !gate.tryEnter()) return false
+    const { inFlight, gate, rate, mayStart } = this.#options
+    if (this.#stopping || !mayStart() || !rate.allows || !gate.tryEnter()) return false
+    rate.use()
     call.inGate = true
     inFlight.start(call)
     return true

@@ -52,6 +52,11 @@ export class Reader {
     connection.connect().catch(() => undefined)
   }
 
+  /** Ends the blocked read, if there is one. */
+  interrupt(): void {
+    this.#unblock()
+  }
+
   /** Ends the blocked read, so that the loop which awaits it can end; no read begins after this. */
   async stop(loop: Promise<void> | undefined): Promise<void> {
     const { connection } = this.#options

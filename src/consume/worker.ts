@@ -14,6 +14,7 @@ import { Heartbeat } from './heartbeat.ts'
 import { InFlight } from './in-flight.ts'
 import { type Allowance, Intake } from './intake.ts'
 import { TakenOver, unavailable } from './outcomes.ts'
+import { RateLimit } from './rate-limit.ts'
 import { Reaper } from './reaper.ts'
 import { Suspects } from './suspects.ts'
 
@@ -42,6 +43,7 @@ export class GroupWorker {
   readonly #reaper: Reaper
   readonly #inFlight: InFlight
   readonly #circuit = new Circuit()
+  readonly #rate: RateLimit
   readonly #stopListening: () => void
   /** Monotonic milliseconds: calls that started before it may have been taken over unnoticed. */
   #doubtBefore = Number.NEGATIVE_INFINITY
@@ -68,15 +70,18 @@ export class GroupWorker {
       onFreed: () => this.#intake.notify(),
       onMovedOut: (moved) => this.#onMovedOut(moved)
     })
+    const { ratePerSecond } = definition
+    this.#rate = new RateLimit({ at, ratePerSecond, onTokens: () => this.#intake.notify() })
     this.#intake = new Intake({
       ...shared,
       connection: options.connection,
       inFlight: this.#inFlight,
+      rate: this.#rate,
       allowance: () => this.#allowance(),
-      trusted: () => this.#heartbeat.ageMs < definition.staleAfterMs,
+      mayStart: () => this.#slots() >= 1,
       repair: () => this.#heartbeat.runOnce()
     })
-    this.#suspects = new Suspects({ ...shared, inFlight: this.#inFlight, mayRun: () => this.#mayRun() })
+    this.#suspects = new Suspects({ ...shared, inFlight: this.#inFlight, rate: this.#rate, mayRun: () => this.#mayRun() })
     this.#reaper = new Reaper({
       ...shared,
       lastBeat: () => this.#heartbeat.pulse?.now ?? 0,
@@ -120,6 +125,7 @@ export class GroupWorker {
     const graceEnds = setTimeout(() => this.#inFlight.abandon(new Error('the process shuts down')), graceMs)
     await this.#intake.stop()
     await suspectsEnd
+    await this.#rate.stop()
     await this.#inFlight.emptied()
     clearTimeout(graceEnds)
     this.#stopListening()
@@ -160,6 +166,7 @@ export class GroupWorker {
     this.#reaper.observe(pulse)
     if (this.#stopped !== undefined) return
     if (pulse.nextDue !== undefined && pulse.nextDue <= pulse.now) this.#promoteDue()
+    if (pulse.paused) this.#intake.interrupt()
     if (pulse.suspects && this.#mayRun()) this.#suspects.wanted()
     if (pulse.handedOver) this.#intake.takeHandedOver()
     this.#intake.notify()
@@ -197,10 +204,14 @@ export class GroupWorker {
   }
 
   #allowance(): Allowance {
-    const { concurrency, maxParked } = this.#options.definition
-    const slots = this.#mayRun() ? this.#circuit.allowance(concurrency) - this.#inFlight.occupied : 0
     const handedOver = this.#heartbeat.pulse?.handedOver === true
-    return { slots, requeueOnly: this.#parked >= maxParked, handedOver }
+    return { slots: this.#slots(), requeueOnly: this.#parked >= this.#options.definition.maxParked, handedOver }
+  }
+
+  /** Handlers that may start, beside those that run. */
+  #slots(): number {
+    if (!this.#mayRun()) return 0
+    return this.#circuit.allowance(this.#options.definition.concurrency) - this.#inFlight.occupied
   }
 
   async #assertOwned(call: Call): Promise<void> {

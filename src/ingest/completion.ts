@@ -5,12 +5,15 @@ import { randomUUID } from 'node:crypto'
 import type { CloudEvent } from '../streams/entry.ts'
 import type { Draft } from './draft.ts'
 import type { Fault } from './faults.ts'
+import type { TraceContext } from './trace-context.ts'
 
 /** What stands in for attributes that were not sent. */
 export interface Defaults {
   source: string
   /** RFC 3339, in milliseconds. */
   now: string
+  /** Of the request; an event that brings its own keeps that. */
+  trace?: TraceContext
 }
 
 /** The complete event; the draft is left as it is, for its fingerprint. */
@@ -25,8 +28,15 @@ export function completeEvent(draft: Draft, defaults: Defaults): CloudEvent {
     dataschema: draft.dataschema,
     data: draft.data,
     data_base64: draft.data_base64,
-    extensions: draft.extensions
+    extensions: withTrace(draft.extensions, defaults.trace)
   }
+}
+
+function withTrace(sent: Draft['extensions'], trace: TraceContext | undefined): Draft['extensions'] {
+  // The two belong together: nothing is mixed from the event's own and the request's.
+  if (trace === undefined || sent?.traceparent !== undefined || sent?.tracestate !== undefined) return sent
+  const { traceparent, tracestate } = trace
+  return tracestate === undefined ? { ...sent, traceparent } : { ...sent, traceparent, tracestate }
 }
 
 /**

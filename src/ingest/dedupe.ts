@@ -13,6 +13,8 @@ export type Identity =
   /** What a handler publishes while it handles the event `source`, `id`; `key` is its own or the call's index. */
   | [kind: 'publish', stream: string, group: string, source: string, id: string, target: string, key: string | number]
   | [kind: 'webhook', source: string, id: string]
+  /** A delivery whose id nothing vouches for: the SHA-256 of its body. */
+  | [kind: 'webhook-body', source: string, sha256: string]
 
 /** 22 Base64 characters are 132 bits: no two identities meet, by accident or on purpose. */
 const digestLength = 22

@@ -7,7 +7,14 @@ export interface AppendEvent {
   /** Flat `[name, value, ...]` as XADD takes it. */
   fields: string[]
   /** How the event is recognised when it comes again; absent: it never is. */
-  seen?: { digest: string; windowMs: number; fingerprint?: string }
+  seen?: {
+    digest: string
+    /** More digests of the same event; one that is known makes it known. */
+    aliases?: readonly string[]
+    windowMs: number
+    /** Goes with `digest`. */
+    fingerprint?: string
+  }
 }
 
 export interface AppendUnit {
@@ -44,10 +51,13 @@ export function flushCall(
   for (const unit of units) {
     plan += `${unit.events.length} ${limitOf(unit)} `
     for (const { fields, seen } of unit.events) {
-      plan += `${fields.length} ${seen === undefined ? 0 : seen.windowMs} `
-      if (seen !== undefined) {
-        keyText += bulk(keys.seen(seen.digest))
-        keyCount += 1
+      if (seen === undefined) plan += `${fields.length} 0 0 `
+      else {
+        const { digest, aliases = [], windowMs } = seen
+        plan += `${fields.length} ${windowMs} ${1 + aliases.length} `
+        keyText += bulk(keys.seen(digest))
+        for (const alias of aliases) keyText += bulk(keys.seen(alias))
+        keyCount += 1 + aliases.length
         args += bulk(seen.fingerprint ?? '')
         argCount += 1
       }

@@ -17,7 +17,9 @@ export interface Publication {
   stream: StreamDefinition
   /** Digest of the client's Idempotency-Key or of source and id; absent when the client sent neither. */
   digest?: string
-  /** How long the digest is remembered. */
+  /** More digests of the same event; one that is known makes it a duplicate. */
+  aliases?: readonly string[]
+  /** How long the digests are remembered. */
   windowMs?: number
   /** What an Idempotency-Key's second use is compared with; absent = never compared. */
   fingerprint?: string
@@ -70,9 +72,10 @@ export function createPublisher(appenderOf: (stream: string) => Appender): Publi
 }
 
 function unitOf(publications: readonly Publication[]) {
-  const events: AppendEvent[] = publications.map(({ event, stream, digest, windowMs, fingerprint }) => ({
+  const events: AppendEvent[] = publications.map(({ event, stream, digest, aliases, windowMs, fingerprint }) => ({
     fields: fieldsFromEvent(event),
-    seen: digest === undefined ? undefined : { digest, windowMs: windowMs ?? stream.dedupeWindowMs, fingerprint }
+    seen:
+      digest === undefined ? undefined : { digest, aliases, windowMs: windowMs ?? stream.dedupeWindowMs, fingerprint }
   }))
   return { events, fromHandler: publications[0]?.fromHandler === true }
 }

@@ -42,9 +42,14 @@ export interface SignedTimestamp {
 export type Handshake = 'meta-get' | 'slack' | 'msgraph' | 'eventgrid' | 'cloudevents-options' | 'discord'
 
 interface Delivery {
-  /** `firstOfBatch`: the id of the first event of several, which does not name the delivery. */
-  id?: Lookup & { firstOfBatch?: true }
+  /**
+   * `firstOfBatch`: the id of the first event of several, which does not name the delivery. `within`: what the id is
+   * unique in, when that is less than the whole source.
+   */
+  id?: Lookup & { firstOfBatch?: true; within?: Lookup }
   eventType?: Lookup
+  /** What the event is about, where the sender names one thing. */
+  subject?: Lookup
   /** What the sender wants to hear for a stored delivery; 200 unless given. */
   answer?: { status: number }
   handshake?: Handshake

@@ -118,9 +118,10 @@ function tokenFaults({ headers, prefix, query, json }: Loose, { timestamp }: Loo
 }
 
 function lookupFaults(definition: Loose, fault: Fault): void {
-  for (const name of ['id', 'eventType']) {
-    if (definition[name] === undefined) continue
-    const { headers, json } = objectOf(definition[name])
+  const { id, eventType, subject } = definition
+  for (const [name, lookup] of Object.entries({ id, 'id.within': objectOf(id).within, eventType, subject })) {
+    if (lookup === undefined) continue
+    const { headers, json } = objectOf(lookup)
     if (headers === undefined && json === undefined) fault(`${name} has headers or json`)
     if (headers !== undefined && !isHeaderList(headers))
       fault(`${name}.headers lists at least one lower-case header name`)

@@ -15,14 +15,15 @@ const signature = (
 })
 const sha256Prefix: SignatureFormat = { type: 'prefixed', prefix: 'sha256=' }
 
-function stripeShaped(header: string): HmacPreset {
+function stripeShaped(header: string, subject: string): HmacPreset {
   return {
     ...utf8Key,
     signature: signature(header, 'hex', { type: 'fields', separator: ',', signatureKey: 'v1', timestampKey: 't' }),
     signed: '{timestamp}.{body}',
     timestamp: { field: true, unit: 's', tolerance: 300 },
     id: { json: ['/id'] },
-    eventType: { json: ['/type'] }
+    eventType: { json: ['/type'] },
+    subject: { json: [subject] }
   }
 }
 
@@ -61,14 +62,16 @@ const table: Record<string, PresetDefinition> = {
     signature: signature('x-hub-signature-256', 'hex', sha256Prefix),
     signed: '{body}',
     id: { headers: ['x-github-delivery'] },
-    eventType: { headers: ['x-github-event'] }
+    eventType: { headers: ['x-github-event'] },
+    subject: { json: ['/repository/full_name', '/organization/login'] }
   },
   // A GitLab hook with a signing token instead of a secret token is `standard-webhooks`.
   gitlab: {
     kind: 'token',
     token: { headers: ['x-gitlab-token'] },
     id: { headers: ['idempotency-key', 'x-gitlab-event-uuid'] },
-    eventType: { json: ['/object_kind', '/event_name'] }
+    eventType: { json: ['/object_kind', '/event_name'] },
+    subject: { json: ['/project/path_with_namespace'] }
   },
   meta: {
     ...utf8Key,
@@ -82,10 +85,11 @@ const table: Record<string, PresetDefinition> = {
     signature: signature('x-hub-signature', 'hex', sha256Prefix),
     signed: '{body}',
     id: { headers: ['x-request-uuid'] },
-    eventType: { headers: ['x-event-key'] }
+    eventType: { headers: ['x-event-key'] },
+    subject: { json: ['/repository/full_name'] }
   },
-  stripe: stripeShaped('stripe-signature'),
-  mux: stripeShaped('mux-signature'),
+  stripe: stripeShaped('stripe-signature', '/data/object/id'),
+  mux: stripeShaped('mux-signature', '/object/id'),
   slack: {
     ...utf8Key,
     signature: signature('x-slack-signature', 'hex', { type: 'prefixed', prefix: 'v0=' }),
@@ -111,7 +115,8 @@ const table: Record<string, PresetDefinition> = {
     signature: signature('x-square-hmacsha256-signature', 'base64'),
     signed: '{url}{body}',
     id: { json: ['/event_id'] },
-    eventType: { json: ['/type'] }
+    eventType: { json: ['/type'] },
+    subject: { json: ['/data/id'] }
   },
   paddle: {
     ...utf8Key,
@@ -125,7 +130,8 @@ const table: Record<string, PresetDefinition> = {
     // Paddle's own 5 s: a source behind a queue or with a loose clock wants `toleranceSeconds: 300`.
     timestamp: { field: true, unit: 's', tolerance: 5 },
     id: { json: ['/event_id'] },
-    eventType: { json: ['/event_type'] }
+    eventType: { json: ['/event_type'] },
+    subject: { json: ['/data/id'] }
   },
   linear: {
     ...utf8Key,
@@ -134,7 +140,8 @@ const table: Record<string, PresetDefinition> = {
     // The `linear-timestamp` header is not signed; this one is.
     timestamp: { json: '/webhookTimestamp', unit: 'ms', tolerance: 60 },
     id: { headers: ['linear-delivery'] },
-    eventType: { headers: ['linear-event'] }
+    eventType: { headers: ['linear-event'] },
+    subject: { json: ['/data/id'] }
   },
   zendesk: {
     ...utf8Key,
@@ -142,7 +149,8 @@ const table: Record<string, PresetDefinition> = {
     signed: '{timestamp}{body}',
     timestamp: { headers: ['x-zendesk-webhook-signature-timestamp'], unit: 'rfc3339', tolerance: 300 },
     id: { headers: ['x-zendesk-webhook-invocation-id'] },
-    eventType: { json: ['/type'] }
+    eventType: { json: ['/type'] },
+    subject: { json: ['/subject'] }
   },
   hubspot: {
     ...utf8Key,
@@ -164,7 +172,8 @@ const table: Record<string, PresetDefinition> = {
     ...utf8Key,
     signature: signature('x-pagerduty-signature', 'hex', { type: 'fields', separator: ',', signatureKey: 'v1' }),
     signed: '{body}',
-    eventType: { json: ['/event/event_type'] }
+    eventType: { json: ['/event/event_type'] },
+    subject: { json: ['/event/data/id'] }
   },
   discord: {
     kind: 'publicKey',
@@ -215,8 +224,9 @@ const table: Record<string, PresetDefinition> = {
   cloudevents: {
     kind: 'token',
     token: { headers: ['authorization'], prefix: 'Bearer ', query: 'access_token' },
-    id: { headers: ['ce-id'], json: ['/id'] },
+    id: { headers: ['ce-id'], json: ['/id'], within: { headers: ['ce-source'], json: ['/source'] } },
     eventType: { headers: ['ce-type'], json: ['/type'] },
+    subject: { headers: ['ce-subject'], json: ['/subject'] },
     handshake: 'cloudevents-options'
   }
 }

@@ -60,3 +60,15 @@ export function readHeader(headers: Headers, names: readonly string[] = []): str
   }
   return undefined
 }
+
+/** Node's `rawHeaders` by lower-case name, each as the list of all its values. */
+export function headersFrom(rawHeaders: readonly string[]): Record<string, string[]> {
+  const headers: Record<string, string[]> = Object.create(null)
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] as string).toLowerCase()
+    const values = headers[name] ?? []
+    values.push(rawHeaders[i + 1] as string)
+    headers[name] = values
+  }
+  return headers
+}

@@ -7,7 +7,8 @@
 import { createHmac, KeyObject, timingSafeEqual, verify } from 'node:crypto'
 import { type Content, contentsOf } from './content.ts'
 import { readJson, resolvePointer, textOf } from './json-pointer.ts'
-import type { HmacPreset, Lookup, PresetDefinition, PublicKeyPreset, SignatureHeader } from './preset-definition.ts'
+import { textInBody } from './lookup.ts'
+import type { HmacPreset, PresetDefinition, PublicKeyPreset, SignatureHeader } from './preset-definition.ts'
 import { isSound } from './preset-faults.ts'
 import { presetOf } from './presets.ts'
 import { type Headers, isRefusal, type Refusal, readHeader, refuse, type WebhookRequest } from './request.ts'
@@ -50,8 +51,8 @@ export function verifyWebhook(preset: string | PresetDefinition, request: Webhoo
   }
   return {
     ok: true,
-    id: id ?? firstText(definition.id, request.body),
-    type: type ?? firstText(definition.eventType, request.body),
+    id: id ?? textInBody(definition.id, request.body),
+    type: type ?? textInBody(definition.eventType, request.body),
     timestamp
   }
 }
@@ -160,12 +161,4 @@ function hmacMatch(algorithm: string, key: Buffer, content: Content): (candidate
 function publicKeyMatch(algorithm: string, key: KeyObject, content: Content): (candidate: Buffer) => boolean {
   const bytes = Buffer.concat(content.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
   return (candidate) => verify(algorithm === 'ed25519' ? null : 'sha256', bytes, key, candidate)
-}
-
-function firstText(where: Lookup | undefined, body: Uint8Array): string | undefined {
-  for (const pointer of where?.json ?? []) {
-    const text = textOf(resolvePointer(readJson(body), pointer))
-    if (text !== undefined) return text
-  }
-  return undefined
 }

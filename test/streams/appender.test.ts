@@ -168,3 +168,24 @@ t.test('the queue is bounded, and one stream cannot take it all', async (t) => {
   t.match(await other, [{ stored: true }])
   t.match(streams.health(), { queuedEvents: 0 })
 })
+
+t.test('an event with several keys is known by each of them, across events of one unit too', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one)
+  const stream = streams.topology.streams.get('test:one:events')
+  if (stream === undefined) throw new Error('no stream')
+  const publish = async (...digests: string[][]) => {
+    const publications = digests.map(([digest, ...aliases]) => ({
+      event: { id: 'a', source: '/s', type: 'x.y' },
+      stream,
+      digest,
+      aliases
+    }))
+    return (await streams.publish(publications)).map((result) => result.stored && result.duplicate)
+  }
+  t.same(await publish(['a', 'b']), [false])
+  t.same(await publish(['a'], ['b'], ['c', 'b'], ['a', 'd']), [true, true, true, true])
+  t.same(await publish(['e', 'f'], ['f', 'g'], ['g'], ['h']), [false, true, true, false])
+  t.same(await publish(['f'], ['h']), [true, true])
+  t.equal(await server.client().xlen(streams.keys.of('test:one:events').stream), 3)
+})

@@ -1,57 +1,8 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { answerHandshake } from '../../src/webhooks/handshakes.ts'
 import { presetOf, refusedPresets } from '../../src/webhooks/presets.ts'
-import { checkPreset, checkSecret, type Headers, verifyWebhook } from '../../src/webhooks/signature.ts'
-
-interface Vector {
-  id: string
-  provider: string
-  title: string
-  expected: 'valid' | 'invalid'
-  reason: string
-  secrets: string[]
-  method: string
-  url?: string
-  headers: Record<string, string | string[]>
-  body: { encoding: BufferEncoding; value: string }
-  now?: number
-  toleranceSeconds?: number
-  extract?: { eventType?: string; deliveryId?: string }
-}
-
-interface HandshakeVector {
-  id: string
-  provider: string
-  config: {
-    verifyToken?: string
-    secrets?: string[]
-    publicKey?: string
-    now?: number
-    clientState?: string
-    allowedOrigins?: string[]
-  }
-  request: { method: string; target: string; headers: Record<string, string>; body: string }
-  expected: {
-    status?: number
-    statusIn?: number[]
-    contentTypePrefix?: string
-    body?: string
-    bodyJson?: unknown
-    absentHeaders?: string[]
-    enqueued: number
-  }
-}
-
-const path = new URL('../fixtures/vectors/webhooks.json', import.meta.url)
-const { vectors, handshakes } = JSON.parse(readFileSync(path, 'utf8')) as {
-  vectors: Vector[]
-  handshakes: HandshakeVector[]
-}
-
-function lowerCase(headers: Record<string, string | string[]>): Headers {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
-}
+import { checkPreset, checkSecret, verifyWebhook } from '../../src/webhooks/signature.ts'
+import { type HandshakeVector, handshakes, lowerCase, type Vector, vectors } from './vector-cases.ts'
 
 function verdictOf(vector: Vector) {
   return verifyWebhook(vector.provider, {

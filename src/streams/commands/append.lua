@@ -3,11 +3,12 @@
 -- KEYS[1]  the stream
 -- KEYS[2]  the flush record of this appender
 -- KEYS[3]  the hash that counts remembered keys by the hour they expire
--- KEYS[4+] one per event that is to be remembered, in the order of the events
+-- KEYS[4+] per event the keys under which it is remembered, in the order of the events; one known key makes it known
 -- ARGV[1]  the flush's sequence number, rising within one appender
 -- ARGV[2]  the plan, numbers: 1 if the caller waits for durability behind this call, else 0; then per unit
---          `events limit`, per event `arguments windowMs` (0 = not remembered)
--- ARGV[3+] per event its fields; in front of them the fingerprint ('' = never compared) if it is to be remembered
+--          `events limit`, per event `arguments windowMs keys`
+-- ARGV[3+] per event its fields; in front of them, if it has keys, the fingerprint ('' = never compared), which goes with
+--          the first of them
 --
 -- Returns { length of the stream, results }; results holds, separated by blanks, per stored unit an entry id for each
 -- event ('=' in front: the id of the first append of a known event), or one token for a refused unit: '!full' or
@@ -46,25 +47,26 @@ while p <= #plan do
   p = p + 2
 
   -- Decide: for each event either the id it is known under, the event of this unit that it repeats, or that it is new.
-  local known, repeats, keys, prints, windows, from, to = {}, {}, {}, {}, {}, {}, {}
+  local known, repeats, keys, ends, prints, windows, from, to = {}, {}, {}, {}, {}, {}, {}, {}
   local firsts, new, reused = {}, 0, nil
   for i = 1, count do
-    local arguments, window = plan[p], plan[p + 1]
-    p = p + 2
-    if window > 0 then
-      k = k + 1
-      local key, print = KEYS[k], ARGV[a]
-      a = a + 1
-      keys[i], prints[i], windows[i] = key, print, window
+    local arguments = plan[p]
+    windows[i], keys[i], ends[i] = plan[p + 1], k + 1, k + plan[p + 2]
+    p, k = p + 3, ends[i]
+    if keys[i] <= ends[i] then prints[i], a = ARGV[a], a + 1 end
+    for n = keys[i], ends[i] do
+      local key = KEYS[n]
       if firsts[key] then
-        repeats[i] = firsts[key]
+        repeats[i] = repeats[i] or firsts[key]
       else
         firsts[key] = i
         local value = redis.call('GET', key)
         if value then
           local bar = string.find(value, '|', 1, true)
-          known[i] = bar and string.sub(value, 1, bar - 1) or value
-          if bar and print ~= '' and string.sub(value, bar + 1) ~= print then reused = reused or i end
+          known[i] = known[i] or bar and string.sub(value, 1, bar - 1) or value
+          if n == keys[i] and bar and prints[i] ~= '' and string.sub(value, bar + 1) ~= prints[i] then
+            reused = reused or i
+          end
         end
       end
     end
@@ -84,15 +86,16 @@ while p <= #plan do
       if known[i] then
         results[#results + 1] = '=' .. known[i]
       elseif repeats[i] then
-        local first = repeats[i]
-        results[#results + 1] = '=' .. known[first]
+        known[i] = known[repeats[i]]
+        results[#results + 1] = '=' .. known[i]
       else
         local id = redis.call('XADD', stream, '*', unpack(ARGV, from[i], to[i]))
         wrote = true
         results[#results + 1] = id
-        if keys[i] then
-          known[i] = id
-          redis.call('SET', keys[i], prints[i] == '' and id or id .. '|' .. prints[i], 'PX', windows[i])
+        known[i] = id
+        for n = keys[i], ends[i] do
+          local print = n == keys[i] and prints[i] or ''
+          redis.call('SET', KEYS[n], print == '' and id or id .. '|' .. print, 'PX', windows[i])
           now = now or redis.call('TIME')[1] * 1000
           local hour = math.floor((now + windows[i]) / 3600000)
           expiring[hour] = (expiring[hour] or 0) + 1

@@ -1,0 +1,58 @@
+import { Agent } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
+import t from 'tap'
+import { createRefusalLog } from '../../src/plugins/refusal-log.ts'
+import { as, testApp } from '../fixtures/app.ts'
+import { portOf, post } from '../fixtures/http.ts'
+import topology from '../fixtures/topology.ts'
+import { until } from '../fixtures/until.ts'
+
+t.test('more than the event loop can carry is refused, probes are answered, and it passes', async (t) => {
+  const { app, redis, prefix } = await testApp(t, { topology })
+  const port = await portOf(app)
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(() => agent.destroy())
+  const heavy = (id: string) =>
+    post(port, JSON.stringify({ type: 'heavy.thing.done', id, data: { text: `${'a'.repeat(21)}!` } }), {}, agent)
+  // Connections are accepted one a turn; what comes on those that are open is handled all in one.
+  await Promise.all(Array.from({ length: 60 }, () => post(port, '[]', {}, agent)))
+  const answers = await Promise.all(Array.from({ length: 60 }, (_, i) => heavy(`h${i}`)))
+  const refused = answers.filter(({ status }) => status === 503)
+  t.ok(refused.length > 0, `${refused.length} of 60 are refused`)
+  for (const { body, headers } of refused) {
+    t.equal(body.code, 'overloaded')
+    t.match(headers['retry-after'], /^[123]$/)
+  }
+  t.ok(refused.length < 60, 'others are served')
+  t.equal(await redis.xlen(`${prefix}heavy:thing:done`), 60 - refused.length)
+  t.equal((await heavy('last')).status, 202)
+})
+
+t.test('probes are answered while everything else is refused', async (t) => {
+  const { app } = await testApp(t, { topology })
+  const headers = as('publisher')
+  // An injected request is answered in the turn of the event loop it was made in.
+  t.equal((await app.inject({ url: '/types', headers })).statusCode, 200)
+  const end = performance.now() + 150
+  while (performance.now() < end);
+  const rest = await Promise.all(['/types', '/livez', '/readyz'].map((url) => app.inject({ url, headers })))
+  t.same(
+    rest.map(({ statusCode }) => statusCode),
+    [503, 200, 200]
+  )
+})
+
+t.test('a flood of refusals is one line at once and then one a second, with their number', async (t) => {
+  const lines: { code?: string; count?: number; n?: number }[] = []
+  const log = createRefusalLog({ warn: (fields: object) => void lines.push(fields) } as never)
+  for (let n = 0; n < 100; n += 1) log.add({ code: 'overloaded', status: 503, n } as never)
+  log.add({ code: 'rate-limited', status: 429 })
+  t.match(lines, [{ code: 'overloaded', n: 0 }, { code: 'rate-limited' }])
+  await until(() => lines.length === 3)
+  t.match(lines[2], { code: 'overloaded', count: 99, n: 99 })
+  log.add({ code: 'overloaded', status: 503 })
+  await pause(0)
+  log.end()
+  t.match(lines[3], { code: 'overloaded', count: 1 })
+  t.equal(lines.length, 4)
+})
