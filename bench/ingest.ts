@@ -1,6 +1,9 @@
 /**
- * npm run bench: what the gateway costs, in CPU time of its process, beside a bare Fastify route in the same run.
+ * What the gateway costs, in CPU time of its process, beside a bare Fastify route on the same Node in the same run.
  * With --check it exits 1 unless the limits below hold. Redis: a private one, `appendfsync always`.
+ *
+ * Machines differ by more than a factor of two, and so does one machine from hour to hour. The limit per event is meant
+ * for a machine on which the bare route costs 12 µs, and the figure is scaled to that.
  */
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
@@ -12,7 +15,10 @@ import { Redis } from 'ioredis'
 import { load } from './load.ts'
 
 const limits = { singleRatio: 1.5, batchMicros: 4 }
+const bareMicros = 12
 const rounds = 5
+// Until the engine has compiled what is hot: the larger program takes longer.
+const warmUpRounds = 3
 const singles = 20_000
 const batches = 1_000
 const batchSize = 100
@@ -53,7 +59,9 @@ async function startProgram(kind: 'gateway' | 'bare'): Promise<{ child: ChildPro
       TOPOLOGY: 'shop',
       API_KEYS: JSON.stringify([{ name: 'bench', sha256: [sha256], scopes: ['publish'] }]),
       CONSUMERS: 'off',
-      LOG_LEVEL: 'error'
+      LOG_LEVEL: 'error',
+      RATE_LIMIT_PER_ADDRESS: '0',
+      COMMAND_TIMEOUT_MS: '20000'
     }
   })
   children.push(child)
@@ -113,28 +121,37 @@ async function main(): Promise<boolean> {
   const batch = (n: number) => JSON.stringify(Array.from({ length: batchSize }, (_, i) => order(n * batchSize + i)))
   const ratios: number[] = []
   const perSingle: number[] = []
+  const perBare: number[] = []
+  const scaled: number[] = []
   const perEvent: number[] = []
   const perSecond: number[] = []
-  for (let round = -1; round < rounds; round += 1) {
+  for (let round = -warmUpRounds; round < rounds; round += 1) {
     const own = await measure(gateway, '/events', singles, single)
     const other = await measure(bare, '/events', singles, single)
     const batched = await measure(gateway, '/events/batch', batches, batch)
     await redis.flushall()
-    if (round < 0) continue // The first round compiles and warms up.
+    if (round < 0) continue
     ratios.push(own.perRequest / other.perRequest)
     perSingle.push(own.perRequest)
+    perBare.push(other.perRequest)
     perEvent.push(batched.perRequest / batchSize)
+    scaled.push((batched.perRequest / batchSize) * (bareMicros / other.perRequest))
     perSecond.push(batched.perSecond * batchSize)
   }
   redis.disconnect()
   const ratio = median(ratios)
-  const micros = median(perEvent)
-  console.log(
-    `single POST, 64 connections   ${median(perSingle).toFixed(1)} µs CPU, ${ratio.toFixed(2)} x a bare route   (limit ${limits.singleRatio})`
+  const micros = median(scaled)
+  const line = (name: string, text: string) => console.log(`${name.padEnd(30)}${text}`)
+  line('bare route', `${median(perBare).toFixed(1)} µs CPU per request`)
+  line(
+    'single POST, 64 connections',
+    `${median(perSingle).toFixed(1)} µs CPU, ${ratio.toFixed(2)} x the bare route (limit ${limits.singleRatio})`
   )
-  console.log(
-    `batch of ${batchSize}                  ${micros.toFixed(2)} µs CPU per event   (limit ${limits.batchMicros}), ${Math.round(median(perSecond))} events/s`
+  line(
+    `batch of ${batchSize}`,
+    `${median(perEvent).toFixed(2)} µs CPU per event, ${Math.round(median(perSecond))} events/s`
   )
+  line('  scaled to a 12 µs route', `${micros.toFixed(2)} µs CPU per event (limit ${limits.batchMicros})`)
   return ratio <= limits.singleRatio && micros <= limits.batchMicros
 }
 

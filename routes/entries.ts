@@ -2,25 +2,25 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { EntriesQuery, EntryParams, type StreamEntries, type StreamEntry, StreamParams } from '../schemas/entry.ts'
 import { problemResponses } from '../schemas/problem.ts'
+import { entryIdFrom } from '../src/cursors.ts'
 import { type EntryDetail, streamEntriesText, streamEntryText } from '../src/entry-text.ts'
 import { ProblemError } from '../src/errors.ts'
-import type { StreamDefinition, Topology } from '../src/topology.ts'
+import { onlyPart, ownStreamNamed, streamNamed } from '../src/named-targets.ts'
+import { pageOver } from '../src/pages.ts'
+import type { StreamDefinition } from '../src/topology.ts'
 
-const refusals = problemResponses(400, 401, 403, 404, 500, 503)
+const refusals = problemResponses(400, 401, 403, 404, 409, 500, 503)
+const json = 'application/json; charset=utf-8'
 
-/** /admin/streams/{stream}/entries: single entries, and what became of them. */
-export const entries: FastifyPluginAsyncTypebox<{ topology: Topology }> = async (app, { topology }) => {
+/** /admin/streams/{stream}/entries: what is stored, and what became of it. */
+export const entries: FastifyPluginAsyncTypebox = async (app) => {
+  const { operations } = app
   const { reader } = app.streams
 
-  const streamNamed = (name: string): StreamDefinition => {
-    const stream = topology.streams.get(name)
-    if (stream === undefined) throw new ProblemError('stream-not-found')
-    return stream
-  }
-  const detailed = async (stream: StreamDefinition, entry: Pick<EntryDetail, 'entryId' | 'event'>) => ({
-    stream: stream.name,
+  const detailed = async (part: StreamDefinition, entry: Pick<EntryDetail, 'entryId' | 'event'>) => ({
+    stream: part.name,
     ...entry,
-    groups: await reader.states(stream, entry.entryId)
+    groups: await reader.states(part, entry.entryId)
   })
 
   app.get(
@@ -36,10 +36,30 @@ export const entries: FastifyPluginAsyncTypebox<{ topology: Topology }> = async 
       }
     },
     async (request, reply) => {
-      const stream = streamNamed(request.params.stream)
-      const entry = await reader.entry(stream.name, request.params.entryId)
+      const part = onlyPart(streamNamed(operations, request.params).parts)
+      const entry = await reader.entry(part.name, request.params.entryId)
       if (entry === undefined) throw new ProblemError('entry-not-found')
-      return reply.type('application/json; charset=utf-8').send(streamEntryText(await detailed(stream, entry)) as never)
+      return reply.type(json).send(streamEntryText(await detailed(part, entry)) as never)
+    }
+  )
+
+  app.delete(
+    '/admin/streams/:stream/entries/:entryId',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        tags: ['streams'],
+        operationId: 'eraseEntry',
+        summary: 'Erase an entry everywhere: in the stream, and in what every group holds of it',
+        description: 'A handler that has the event in its hands at this moment is not stopped; nothing of it is kept.',
+        params: EntryParams,
+        response: { 204: Type.Null({ description: 'Erased.' }), ...refusals }
+      }
+    },
+    async ({ params }, reply) => {
+      const part = onlyPart(ownStreamNamed(operations, params).parts)
+      if (!(await operations.erase(part, params.entryId))) throw new ProblemError('entry-not-found')
+      return reply.code(204).send(null)
     }
   )
 
@@ -49,21 +69,45 @@ export const entries: FastifyPluginAsyncTypebox<{ topology: Topology }> = async 
       config: { scope: 'read' },
       schema: {
         tags: ['streams'],
-        operationId: 'findEntries',
-        summary: 'The newest entry of an event, found by its source and id',
+        operationId: 'listEntries',
+        summary: 'Entries of a stream in a range, or the newest entry of one event',
         params: StreamParams,
         querystring: EntriesQuery,
-        response: {
-          200: Type.Unsafe<StreamEntries>(Type.Ref('StreamEntries')),
-          ...refusals
-        }
+        response: { 200: Type.Unsafe<StreamEntries>(Type.Ref('StreamEntries')), ...refusals }
       }
     },
     async (request, reply) => {
-      const stream = streamNamed(request.params.stream)
-      const entry = await reader.find(stream.name, request.query)
-      const found = entry === undefined ? [] : [await detailed(stream, entry)]
-      return reply.type('application/json; charset=utf-8').send(streamEntriesText(found) as never)
+      const { parts } = streamNamed(operations, request.params)
+      const { source, id, from, to, type, subject, order = 'asc', ...page } = request.query
+      reply.type(json)
+      if ((source === undefined) !== (id === undefined)) throw notAlone(source === undefined ? 'source' : 'id')
+      if (source !== undefined && id !== undefined) {
+        const found: EntryDetail[] = []
+        for (const part of parts) {
+          const entry = await reader.find(part.name, { source, id })
+          if (entry !== undefined) found.push(await detailed(part, entry))
+        }
+        return reply.send(streamEntriesText(found) as never)
+      }
+      const range = {
+        from: from === undefined ? undefined : entryIdFrom(from, 'from'),
+        to: to === undefined ? undefined : entryIdFrom(to, 'to', 'last'),
+        order,
+        filter: { type, subject }
+      }
+      const { items, next } = await pageOver(parts, page, async (part, limit, after) => {
+        const found = await reader.list(part.name, { ...range, limit, after })
+        return { items: found.entries.map((entry) => ({ stream: part.name, ...entry })), lastId: found.lastId }
+      })
+      return reply.send(streamEntriesText(items, next) as never)
     }
   )
+}
+
+function notAlone(missing: string): ProblemError {
+  const detail = 'is needed: an event is found by its source and its id together'
+  return new ProblemError('invalid-parameter', {
+    detail: `${missing} ${detail}`,
+    errors: [{ pointer: `/${missing}`, detail }]
+  })
 }

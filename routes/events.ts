@@ -5,7 +5,7 @@ import { type BatchReceipt, type EventReceipt, PublishHeaders } from '../schemas
 import { problemResponses } from '../schemas/problem.ts'
 import type { Admission } from '../src/admission.ts'
 import type { PublishLines } from '../src/line-publishing.ts'
-import { lineStream, readEventBodies } from '../src/plugins/event-bodies.ts'
+import { closeAfterBody, lineStream, readEventBodies } from '../src/plugins/event-bodies.ts'
 import type { ApiKey } from '../src/plugins/scopes.ts'
 import { batchReceiptFrom, eventReceiptFrom } from '../src/receipts.ts'
 
@@ -54,6 +54,7 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, opti
       reply.code(202)
       const lines = lineStream(request.body)
       if (lines !== undefined) {
+        closeAfterBody(request, reply.raw)
         const admitLine = admission.lines(request.raw, request.apiKey as ApiKey)
         return reply.type(json).send(JSON.stringify(await publishLines(lines, admitLine, publish)) as never)
       }

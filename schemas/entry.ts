@@ -1,6 +1,18 @@
 import { type Static, Type } from 'typebox'
 
-export const StreamParams = Type.Object({ stream: Type.String({ minLength: 1, maxLength: 200 }) })
+export const StreamParams = Type.Object({
+  stream: Type.String({ maxLength: 210, pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]*$' })
+})
+
+/** How long a page is and where it begins. */
+export const page = {
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, description: '50 unless given.' })),
+  cursor: Type.Optional(Type.String({ maxLength: 1_000, description: '`next` of the page before.' }))
+}
+
+export const next = Type.Optional(
+  Type.String({ description: 'The cursor of the next page; absent on the last one. A page may be empty and have one.' })
+)
 
 export const EntryParams = Type.Object({
   ...StreamParams.properties,
@@ -9,8 +21,18 @@ export const EntryParams = Type.Object({
 
 export const EntriesQuery = Type.Object(
   {
-    source: Type.String({ minLength: 1, description: 'The `source` of the event to find.' }),
-    id: Type.String({ minLength: 1, description: 'The `id` of the event to find.' })
+    source: Type.Optional(
+      Type.String({ minLength: 1, description: 'With `id`: only the newest entry of this event, with its groups.' })
+    ),
+    id: Type.Optional(Type.String({ minLength: 1, description: 'The `id` of the event, with its `source`.' })),
+    from: Type.Optional(Type.String({ description: 'The first entry: an entry id, or a time (RFC 3339).' })),
+    to: Type.Optional(Type.String({ description: 'The last entry.' })),
+    type: Type.Optional(Type.String({ description: 'Only events of this type.' })),
+    subject: Type.Optional(Type.String({ description: 'Only events with this subject.' })),
+    order: Type.Optional(
+      Type.Unsafe<'asc' | 'desc'>({ type: 'string', enum: ['asc', 'desc'], description: 'Oldest first unless `desc`.' })
+    ),
+    ...page
   },
   { additionalProperties: false }
 )
@@ -51,14 +73,22 @@ export const StreamEntry = Type.Object(
     stream: Type.String(),
     entryId: Type.String(),
     event: Type.Unsafe<StoredEvent>(Type.Ref('StoredEvent')),
-    groups: Type.Object({}, { additionalProperties: Type.Ref('EntryInGroup'), description: 'By name of the group.' })
+    groups: Type.Optional(
+      Type.Object(
+        {},
+        { additionalProperties: Type.Ref('EntryInGroup'), description: 'By name of the group; not in long lists.' }
+      )
+    )
   },
   { $id: 'StreamEntry', description: 'An entry, and where it stands in every group.' }
 )
 export type StreamEntry = Static<typeof StreamEntry>
 
 export const StreamEntries = Type.Object(
-  { items: Type.Array(Type.Unsafe<StreamEntry>(Type.Ref('StreamEntry'))) },
-  { $id: 'StreamEntries', description: 'No item, or one. The last 100,000 entries are searched.' }
+  { items: Type.Array(Type.Unsafe<StreamEntry>(Type.Ref('StreamEntry'))), next },
+  {
+    $id: 'StreamEntries',
+    description: 'Entries of a stream. By source and id no item or one; the last 100,000 entries are searched then.'
+  }
 )
 export type StreamEntries = Static<typeof StreamEntries>

@@ -4,6 +4,11 @@ export const GroupLag = Type.Object(
   {
     stream: Type.String(),
     group: Type.String(),
+    kind: Type.Unsafe<'handler' | 'external' | 'orphan'>({
+      type: 'string',
+      enum: ['handler', 'external', 'orphan'],
+      description: 'Read by handlers here; by another service; by nobody the topology names.'
+    }),
     unread: Type.Integer({ description: 'Entries nobody of the group has read.' }),
     approximate: Type.Optional(Type.Boolean({ description: '`unread` is a lower bound.' })),
     lagSeconds: Type.Number({ description: 'Age of the oldest unread entry.' }),

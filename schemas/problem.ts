@@ -57,6 +57,7 @@ const descriptions = {
   403: 'The API key lacks a scope.',
   404: 'Not found.',
   408: 'The request took too long to arrive.',
+  409: 'Not in the present state: see `code`.',
   413: 'The body is too large, or holds too many events.',
   415: 'The Content-Type or Content-Encoding is not understood.',
   422: 'Well-formed, and refused: unknown event type, data against its schema, or an Idempotency-Key used again.',

@@ -13,6 +13,7 @@ import { type Fault, maxFaults } from './ingest/faults.ts'
 import { type Mode, modeOf } from './ingest/media-type.ts'
 import { traceContextFrom } from './ingest/trace-context.ts'
 import type { ApiKey } from './plugins/scopes.ts'
+import { physicalStreamOf } from './streams/partitions.ts'
 import type { Publication } from './streams/publisher.ts'
 import type { StreamDefinition } from './topology.ts'
 
@@ -106,7 +107,7 @@ function refuseStreams(streams: readonly StreamDefinition[], drafts: readonly Dr
 
 /**
  * An event is remembered if the client can send it again: under its Idempotency-Key or its own id. In a request over
- * several streams, of which some may refuse, ids that were filled in count too: the answer names them.
+ * several streams or partitions, of which some may refuse, ids that were filled in count too: the answer names them.
  */
 function publicationsFrom(
   drafts: readonly Draft[],
@@ -115,8 +116,9 @@ function publicationsFrom(
   key: string | undefined
 ): Publication[] {
   const { caller } = defaults
-  const isSplit = drafts.length > 1 && streams.some((stream) => stream !== streams[0])
-  return drafts.map((draft, index) => {
+  const isSplit =
+    drafts.length > 1 && streams.some((stream) => stream !== streams[0] || stream.partitions !== undefined)
+  const publications = drafts.map((draft, index) => {
     const event = completeEvent(draft, defaults)
     const stream = streams[index] as StreamDefinition
     if (key !== undefined) {
@@ -128,6 +130,22 @@ function publicationsFrom(
     if (draft.id === undefined && !isSplit) return { event, stream }
     return { event, stream, digest: seenDigest('event', caller, event.source, event.id) }
   })
+  refuseWithoutKey(publications, drafts)
+  return publications
+}
+
+/** Every event that lacks what its stream is partitioned by is listed. */
+function refuseWithoutKey(publications: readonly Publication[], drafts: readonly Draft[]): void {
+  const refused = drafts.filter((_, index) => {
+    const { stream, event } = publications[index] as Publication
+    return physicalStreamOf(stream, event) === undefined
+  })
+  if (refused.length === 0) return
+  const detail = "has no partition key: the event's subject, unless the topology says otherwise"
+  const faults = refused
+    .slice(0, maxFaults)
+    .map(({ pointer }): Fault => ({ pointer, detail, code: 'missing-partition-key' }))
+  throw faulty(faults, refused.length - faults.length)
 }
 
 let stampedAt = 0

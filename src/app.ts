@@ -5,22 +5,34 @@ import { readFileSync } from 'node:fs'
 import AjvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifySchemaCompiler } from 'fastify'
 import { pino } from 'pino'
+import { audit } from '../routes/audit.ts'
+import { groupConsumers } from '../routes/consumers.ts'
+import { deadLetters } from '../routes/dead-letters.ts'
 import { entries } from '../routes/entries.ts'
 import { events } from '../routes/events.ts'
+import { groups } from '../routes/groups.ts'
 import { health } from '../routes/health.ts'
 import { lag } from '../routes/lag.ts'
 import { openapiDocument } from '../routes/openapi.ts'
+import { pending } from '../routes/pending.ts'
 import { problemKinds } from '../routes/problems.ts'
+import { rebuilds } from '../routes/rebuilds.ts'
+import { replays } from '../routes/replays.ts'
+import { streams as adminStreams } from '../routes/streams.ts'
+import { tail } from '../routes/tail.ts'
 import { types } from '../routes/types.ts'
 import { webhooks } from '../routes/webhooks.ts'
 import { createAdmission } from './admission.ts'
 import { type Config, loadConfig } from './config.ts'
 import { createCatalog } from './ingest/catalog.ts'
 import { createLinePublisher } from './line-publishing.ts'
+import { adminListener } from './plugins/admin-listener.ts'
+import { adminRequests } from './plugins/audit.ts'
 import { consumers } from './plugins/consumers.ts'
 import { drain } from './plugins/drain.ts'
 import { keys } from './plugins/keys.ts'
 import { openapi } from './plugins/openapi.ts'
+import { operations } from './plugins/operations.ts'
 import { overload } from './plugins/overload.ts'
 import { answerClientError, answerFrameworkError, problemAnswers } from './plugins/problems.ts'
 import { addressLimit } from './plugins/rate-limits.ts'
@@ -62,6 +74,11 @@ export function buildApp(
   app.register(drain)
   app.register(requestId)
   app.register(problemAnswers)
+  app.register(adminListener, {
+    host: config.ADMIN_HOST ?? config.HOST,
+    port: config.ADMIN_PORT,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS
+  })
   app.register(overload)
   app.register(addressLimit, { perSecond: config.RATE_LIMIT_PER_ADDRESS })
   app.register(keys, { json: config.API_KEYS, file: config.API_KEYS_FILE })
@@ -75,6 +92,8 @@ export function buildApp(
     commandTimeoutMs: config.COMMAND_TIMEOUT_MS,
     offline
   })
+
+  app.register(operations, { topology, keys: redisKeys, offline })
 
   if (config.CONSUMERS === 'on' && !offline) {
     app.register(consumers, { topology, keys: redisKeys, catalog, graceMs: config.SHUTDOWN_GRACE_MS })
@@ -91,12 +110,27 @@ export function buildApp(
   })
   app.register(webhooks, { sources })
   app.register(types, { catalog })
-  app.register(entries, { topology })
   app.register(lag)
+  app.register(operators)
   app.register(problemKinds)
   app.register(openapiDocument)
   app.register(health, { sources })
   return app
+}
+
+/** The routes of operators. What they change is audited. */
+async function operators(app: FastifyInstance): Promise<void> {
+  adminRequests(app)
+  app.register(adminStreams)
+  app.register(entries)
+  app.register(groups)
+  app.register(pending)
+  app.register(groupConsumers)
+  app.register(deadLetters)
+  app.register(replays)
+  app.register(rebuilds)
+  app.register(tail)
+  app.register(audit)
 }
 
 /** The OpenAPI description of a gateway with this topology. Connects to nothing. */

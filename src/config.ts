@@ -19,6 +19,14 @@ export const Config = Type.Object(
       maximum: 65_535,
       description: 'Port to listen on; 0 takes a free one.'
     }),
+    ADMIN_HOST: Type.Optional(Type.String({ minLength: 1, description: 'Address for ADMIN_PORT; HOST unless given.' })),
+    ADMIN_PORT: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 65_535,
+        description: 'Serve admin routes and metrics on this port alone; unset: on PORT with everything else.'
+      })
+    ),
     REDIS_URL: Type.String({
       pattern: '^(redis|rediss)://.+|^unix:///.+',
       description:

@@ -7,20 +7,26 @@ import type { Entry, EntryInGroup } from './streams/reader.ts'
 
 export interface EntryDetail extends Entry {
   stream: string
-  groups: Record<string, EntryInGroup>
+  groups?: Record<string, EntryInGroup>
 }
 
 export function streamEntryText({ stream, entryId, event, groups }: EntryDetail): string {
+  const head = JSON.stringify({ stream, entryId }).slice(0, -1)
+  const states = groups === undefined ? '' : `,"groups":${JSON.stringify(statesShown(groups))}`
+  return `${head},"event":${eventText(event)}${states}}`
+}
+
+export function streamEntriesText(entries: readonly EntryDetail[], next?: string): string {
+  const items = `{"items":[${entries.map(streamEntryText).join(',')}]`
+  return next === undefined ? `${items}}` : `${items},"next":${JSON.stringify(next)}}`
+}
+
+function statesShown(groups: Record<string, EntryInGroup>): object {
   const shown = Object.entries(groups).map(([name, { dueAtMs, ...rest }]) => [
     name,
     dueAtMs === undefined ? rest : { ...rest, dueAt: new Date(dueAtMs).toISOString() }
   ])
-  const head = JSON.stringify({ stream, entryId }).slice(0, -1)
-  return `${head},"event":${eventText(event)},"groups":${JSON.stringify(Object.fromEntries(shown))}}`
-}
-
-export function streamEntriesText(entries: readonly EntryDetail[]): string {
-  return `{"items":[${entries.map(streamEntryText).join(',')}]}`
+  return Object.fromEntries(shown)
 }
 
 /** The event in the CloudEvents JSON format. Data that is not JSON, which another writer left, is shown as a string. */

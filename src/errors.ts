@@ -33,9 +33,25 @@ export const problems = {
   'route-not-found': { status: 404, title: 'There is nothing at this path' },
   'stream-not-found': { status: 404, title: 'The topology has no such stream' },
   'entry-not-found': { status: 404, title: 'The stream has no such entry' },
+  'group-not-found': { status: 404, title: 'The stream has no such group' },
+  'consumer-not-found': { status: 404, title: 'The group has no such consumer' },
+  'dead-letter-not-found': { status: 404, title: 'The group has no such dead letter' },
+  'replay-not-found': { status: 404, title: 'The group has no such replay' },
   'source-not-found': { status: 404, title: 'The topology has no such webhook source' },
   'method-not-allowed': { status: 405, title: 'This path does not take this method' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
+  'partition-needed': {
+    status: 409,
+    title: 'The stream is partitioned, and this concerns one partition',
+    advice: 'Name the partition as the stream, such as carts:cart:events:3.'
+  },
+  'stream-observed': { status: 409, title: "The stream is someone else's and is never changed from here" },
+  'group-not-paused': { status: 409, title: 'The group has to be paused first' },
+  'group-ordered': { status: 409, title: 'The group keeps an order, and its owner alone moves its entries' },
+  'no-rebuild': { status: 409, title: 'What this group keeps cannot be rebuilt' },
+  'consumer-needed': { status: 409, title: 'No process here reads this group: name the consumer' },
+  'group-in-use': { status: 409, title: 'The group still holds events, or the topology names it' },
+  'consumer-in-use': { status: 409, title: 'The consumer is alive or still holds entries' },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'too-many-events': {
     status: 413,
@@ -47,6 +63,7 @@ export const problems = {
   'unsupported-encoding': { status: 415, title: 'This Content-Encoding is not understood here' },
   'unknown-type': { status: 422, title: 'No stream carries this event type' },
   'schema-violation': { status: 422, title: "An event's data does not match the schema of its type" },
+  'missing-partition-key': { status: 422, title: 'The stream keeps an order per key, and an event has none' },
   'key-reused': { status: 422, title: 'The Idempotency-Key was used with another payload' },
   'rate-limited': {
     status: 429,
@@ -101,6 +118,12 @@ export const problems = {
     title: 'The gateway is overloaded',
     advice: `Nothing was changed. ${sendAgain}`,
     retryAfter: 1
+  },
+  'too-many-tails': {
+    status: 503,
+    title: 'Too many live tails are open',
+    advice: 'Close another tail, or try again later.',
+    retryAfter: 5
   },
   draining: {
     status: 503,

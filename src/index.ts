@@ -3,10 +3,12 @@
  * all of this as its argument.
  */
 import { Type } from 'typebox'
+import { forward } from './consume/forward.ts'
 import { reject, unavailable } from './consume/outcomes.ts'
 import { dataOf, defineTopology } from './topology.ts'
 
 export { Type } from 'typebox'
+export { type ForwardOptions, forward } from './consume/forward.ts'
 export { reject, unavailable } from './consume/outcomes.ts'
 export type { ReceivedEvent } from './streams/entry.ts'
 export type {
@@ -16,11 +18,13 @@ export type {
   Handler,
   HandlerContext,
   PublishedEvent,
+  Rebuild,
+  RebuildContext,
   StreamOptions,
   Topology,
   TopologyOptions
 } from './topology.ts'
 export { dataOf, defineTopology, TopologyError } from './topology.ts'
 
-export const headgate = Object.freeze({ defineTopology, dataOf, reject, unavailable, Type })
+export const headgate = Object.freeze({ defineTopology, dataOf, forward, reject, unavailable, Type })
 export type Headgate = typeof headgate

@@ -49,19 +49,8 @@ export function createLinePublisher({ topology, queueLimit, maxLineBytes }: Line
     let nextLine = 1
     let storing: Promise<void> = Promise.resolve()
 
-    const store = async ({ publications, lines }: Chunk) => {
-      const results = await inTurn(() => publish(publications))
-      const refused = results.findIndex((result) => !result.stored)
-      for (const result of results) {
-        if (!result.stored) continue
-        stored.accepted += 1
-        if (result.duplicate) stored.duplicates += 1
-        stored.durability = weaker(stored.durability, result.durability)
-      }
-      const failed = results[refused]
-      if (failed?.stored === false)
-        throw new ProblemError(failed.refusal.code, { progress: progressOf(stored, lines[refused] as number) })
-    }
+    const store = async ({ publications, lines }: Chunk) =>
+      count(stored, await inTurn(() => publish(publications)), lines)
     const handOver = async () => {
       await storing
       if (chunk.lines.length === 0) return
@@ -98,6 +87,20 @@ export function createLinePublisher({ topology, queueLimit, maxLineBytes }: Line
     }
     return stored.accepted === 0 ? { ...stored, durability: 'memory' } : stored
   }
+}
+
+/** Adds what became of a chunk to what is stored; throws ProblemError if any of it was refused. */
+function count(stored: LinesReceipt, results: readonly PublicationResult[], lines: readonly number[]): void {
+  for (const result of results) {
+    if (!result.stored) continue
+    stored.accepted += 1
+    if (result.duplicate) stored.duplicates += 1
+    stored.durability = weaker(stored.durability, result.durability)
+  }
+  const refused = results.findIndex((result) => !result.stored)
+  const failed = results[refused]
+  if (failed?.stored === false)
+    throw new ProblemError(failed.refusal.code, { progress: progressOf(stored, lines[refused] as number) })
 }
 
 interface Chunk {

@@ -43,6 +43,8 @@ async function main(): Promise<void> {
       log.info('stopped')
     })
     const url = await app.listen({ host: config.HOST, port: config.PORT })
+    const operatorsUrl = await app.listenForOperators()
+    if (operatorsUrl !== undefined) log.info(`Operators are served at ${operatorsUrl}`)
     if (embedded !== undefined) greet(config, embedded, url)
   } catch (err) {
     await stop()
@@ -76,7 +78,7 @@ function plainMessage(err: unknown): string | undefined {
   if (err instanceof ConfigError || err instanceof StartupError || err instanceof TopologyError) return err.message
   const { code, port } = err as { code?: string; port?: number }
   if (code === 'EADDRINUSE')
-    return `Port ${port} is taken by another program: stop it, or set PORT to a free one (PORT=3001 npm start).`
+    return `Port ${port} is taken by another program: stop it, or set PORT (or ADMIN_PORT) to a free one (PORT=3001 npm start).`
   if (code === 'EACCES' && port !== undefined)
     return `Port ${port} is not allowed for this user: set PORT to one above 1023.`
   return undefined

@@ -7,6 +7,7 @@
 import type { Redis } from 'ioredis'
 import type { Static, TSchema } from 'typebox'
 import type { CloudEvent, ReceivedEvent } from './streams/entry.ts'
+import { physicalStreams } from './streams/partitions.ts'
 import { type SourceDefinition, type SourceOptions, sourceDefinition } from './webhooks/source-definition.ts'
 
 export type DurabilityLevel = 'memory' | 'fsync' | 'replicated'
@@ -88,10 +89,39 @@ export interface GroupOptions {
   maxParked?: number
   /** Only these event types reach the handler; others are acknowledged unread. */
   types?: string[]
+  /** Handles the events of one key in the order they were appended, one at a time. For partitioned streams. */
+  ordered?: boolean
+  /** Entries an ordered group reads ahead in one partition. */
+  maxHeld?: number
+  /** Makes what the handler keeps anew, out of the whole stream. For ordered groups. */
+  rebuild?: Rebuild
   alerts?: Partial<Alerts>
   start?: (context: { redis: Redis; log: Log }) => Promise<void>
   stop?: () => Promise<void>
 }
+
+/** What a rebuild works with. Its signal aborts when the partition is not this process's any more. */
+export interface RebuildContext {
+  stream: string
+  group: string
+  partition: number
+  /** As in HandlerContext. */
+  fence: number
+  signal: AbortSignal
+  log: Log
+  redis: Redis
+  key: (name: string) => string
+}
+
+/**
+ * Folds the events of one partition into what the group's handler keeps. `events` are all that the group has handled, in
+ * their order, without dead letters and what is still pending; meanwhile no handler of the partition runs. May be cut
+ * off at any point, by an exception or the end of the process, and is then begun anew.
+ */
+export type Rebuild = (
+  events: AsyncIterable<{ entryId: string; event: ReceivedEvent }>,
+  context: RebuildContext
+) => Promise<void>
 
 export interface StreamOptions {
   /** Event type to the schema of its `data`. A type belongs to one stream. */
@@ -103,7 +133,9 @@ export interface StreamOptions {
   dedupeWindowMs?: number
   /** How long a handler's publish is remembered. */
   publishWindowMs?: number
+  /** How many physical streams carry it; can never be changed. Limits are per partition. */
   partitions?: number
+  /** What keeps its order; the event's `subject` unless given. An event without one is refused. */
   partitionKey?: (event: CloudEvent) => string | undefined
   groups?: Record<string, GroupOptions>
   /** Someone else's stream: shown, never written or trimmed. */
@@ -133,6 +165,9 @@ export interface GroupDefinition {
   staleAfterMs: number
   maxParked: number
   types?: ReadonlySet<string>
+  ordered: boolean
+  maxHeld: number
+  rebuild?: Rebuild
   alerts: Alerts
   start?: GroupOptions['start']
   stop?: GroupOptions['stop']
@@ -151,11 +186,16 @@ export interface StreamDefinition {
   dedupeWindowMs: number
   publishWindowMs: number
   observed: boolean
+  /** Undefined: not partitioned. */
+  partitions?: number
+  partitionKey: (event: CloudEvent) => string | undefined
   groups: ReadonlyMap<string, GroupDefinition>
 }
 
 export interface Topology {
   streams: ReadonlyMap<string, StreamDefinition>
+  /** The streams Redis holds, by their names there: those that are not partitioned, and the partitions of the others. */
+  physicalStreams: ReadonlyMap<string, StreamDefinition>
   /** Event type to the stream that carries it. */
   streamOfType: ReadonlyMap<string, StreamDefinition>
   /** Takes every event of a type the topology does not name; undefined = such events are refused. */
@@ -182,10 +222,16 @@ const defaults = {
   backoff: { minMs: 2_000, maxMs: 600_000, factor: 4, jitter: 0.2 },
   handlerTimeoutMs: 60_000,
   staleAfterMs: 15_000,
+  // Below 10 s, so that the partitions of a process that vanished have new owners within 10 s.
+  orderedStaleAfterMs: 8_000,
+  maxHeld: 1_000,
   // A group that keeps everything has no hard limit to borrow, so its parked events get a bound of their own.
   maxParked: 200_000,
   alerts: { maxLagSeconds: 60, maxPending: 1_000, maxDead: 0 }
 }
+
+/** Each partition costs every process a lease to watch and a stream to trim. */
+const MAX_PARTITIONS = 256
 
 const streamName = /^[A-Za-z0-9][A-Za-z0-9._-]*(:[A-Za-z0-9._-]+)*$/
 const groupName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/
@@ -225,8 +271,13 @@ export function defineTopology(options: TopologyOptions): Topology {
   if (unknown !== 'reject' && catchAll === undefined)
     faults.push(`unknownTypes names the stream '${unknown.stream}', which is not in streams`)
   if (streams.size === 0) faults.push('there is no stream')
+  const physical = new Map<string, StreamDefinition>()
+  for (const stream of Array.from(streams.values(), physicalStreams).flat()) {
+    if (physical.has(stream.name)) faults.push(`'${stream.name}' is a stream and a partition of another one`)
+    physical.set(stream.name, stream)
+  }
   if (faults.length > 0) throw new TopologyError(faults)
-  return { streams, streamOfType, catchAll, sources }
+  return { streams, physicalStreams: physical, streamOfType, catchAll, sources }
 }
 
 /** Adds the stream of every source that names none and has none under its own name. */
@@ -261,13 +312,17 @@ function streamDefinition(name: string, given: StreamOptions, faults: string[]):
   }
   if (given.observed && (given.events !== undefined || given.retention !== undefined))
     fault('an observed stream is never written or trimmed: it takes no events and no retention')
+  const { partitions } = given
+  if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= MAX_PARTITIONS))
+    fault(`partitions is a whole number from 1 to ${MAX_PARTITIONS}`)
+  if (partitions === undefined && given.partitionKey !== undefined) fault('partitionKey needs partitions')
   const groups = new Map<string, GroupDefinition>()
   for (const [group, options] of Object.entries(given.groups ?? {})) {
     if (!groupName.test(group)) fault(`group '${group}': a name is made of letters, digits, '.', '_', '-', at most 100`)
     else
       groups.set(
         group,
-        groupDefinition(name, group, options, hardLimit, (text) => fault(`group '${group}': ${text}`))
+        groupDefinition(name, group, options, { hardLimit, partitions }, (text) => fault(`group '${group}': ${text}`))
       )
   }
   const dedupeWindowMs = given.dedupeWindowMs ?? defaults.dedupeWindowMs
@@ -283,6 +338,8 @@ function streamDefinition(name: string, given: StreamOptions, faults: string[]):
     dedupeWindowMs,
     publishWindowMs: given.publishWindowMs ?? defaults.publishWindowMs,
     observed: given.observed ?? false,
+    partitions,
+    partitionKey: given.partitionKey ?? ((event) => event.subject),
     groups
   }
 }
@@ -291,13 +348,20 @@ function groupDefinition(
   stream: string,
   name: string,
   given: GroupOptions,
-  hardLimit: number,
+  { hardLimit, partitions }: { hardLimit: number; partitions?: number },
   fault: (text: string) => void
 ): GroupDefinition {
   const external = given.external ?? false
   if (external === (given.handler !== undefined))
     fault(external ? 'an external group has no handler' : 'has no handler (or say external: true)')
-  for (const field of ['concurrency', 'maxAttempts', 'handlerTimeoutMs', 'staleAfterMs', 'maxParked'] as const) {
+  for (const field of [
+    'concurrency',
+    'maxAttempts',
+    'handlerTimeoutMs',
+    'staleAfterMs',
+    'maxParked',
+    'maxHeld'
+  ] as const) {
     const value = given[field]
     if (value !== undefined && !(Number.isInteger(value) && value >= 1))
       fault(`${field} is a whole number of at least 1`)
@@ -305,6 +369,9 @@ function groupDefinition(
   const ratePerSecond = given.ratePerSecond ?? given.handler?.ratePerSecond
   if (ratePerSecond !== undefined && !(ratePerSecond > 0 && Number.isFinite(ratePerSecond)))
     fault('ratePerSecond is a number above 0')
+  const ordered = given.ordered ?? false
+  if (ordered && (external || partitions === undefined)) fault('ordered needs a handler and a stream with partitions')
+  if (given.rebuild !== undefined && !ordered) fault('rebuild needs ordered')
   const backoff = { ...defaults.backoff, ...given.backoff }
   if (
     !(
@@ -328,9 +395,12 @@ function groupDefinition(
     maxAttempts: given.maxAttempts ?? defaults.maxAttempts,
     backoff,
     handlerTimeoutMs: given.handlerTimeoutMs ?? defaults.handlerTimeoutMs,
-    staleAfterMs: given.staleAfterMs ?? defaults.staleAfterMs,
+    staleAfterMs: given.staleAfterMs ?? (ordered ? defaults.orderedStaleAfterMs : defaults.staleAfterMs),
     maxParked: given.maxParked ?? (Number.isFinite(hardLimit) ? hardLimit : defaults.maxParked),
     types: given.types === undefined ? undefined : new Set(given.types),
+    ordered,
+    maxHeld: given.maxHeld ?? defaults.maxHeld,
+    rebuild: given.rebuild,
     alerts: { ...defaults.alerts, ...given.alerts },
     start: given.start,
     stop: given.stop

@@ -47,6 +47,7 @@ t.test('two popular generators make clients that compile under strict and talk t
   for (const { entryId, found, ...rest } of answers) {
     t.match(entryId, /^\d+-\d+$/)
     t.equal(found, entryId)
-    t.same(rest, { accepted: 2, firstIsDuplicate: true, code: 'unknown-type', groups: ['order_processors'] })
+    t.match(rest, { accepted: 2, firstIsDuplicate: true, code: 'unknown-type' })
+    t.ok(rest.groups.includes('order_processors'))
   }
 })

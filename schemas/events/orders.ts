@@ -34,3 +34,15 @@ export const OrderFulfilled = Type.Object(
   { $id: 'OrderFulfilled', description: 'An order has been processed.' }
 )
 export type OrderFulfilled = Static<typeof OrderFulfilled>
+
+export const OrderRejected = Type.Object(
+  {
+    orderId: Type.String(),
+    userId: Type.String(),
+    amount: Type.Number(),
+    reason: Type.String({ description: 'Why, for people, for example: sku-100 is out of stock.' }),
+    rejectedAt: Type.String({ format: 'date-time' })
+  },
+  { $id: 'OrderRejected', description: 'An order cannot be fulfilled and is closed.' }
+)
+export type OrderRejected = Static<typeof OrderRejected>

@@ -15,6 +15,13 @@ import { unavailable } from './outcomes.ts'
  */
 export type CallState = 'waiting' | 'running' | 'settling'
 
+/** What is kept of an entry of an ordered group beside it. */
+export interface Past {
+  attempts: number
+  errors: string
+  fence: number
+}
+
 export class Call {
   readonly side: Side
   readonly id: string
@@ -42,16 +49,21 @@ export class Call {
   onDone?: () => void
   #controller?: AbortController
 
-  constructor(entry: PendingEntry, owner: string) {
+  /** The generation of the lease it runs under; 0 in an unordered group. */
+  readonly fence: number
+
+  /** `past` is what is known of the event besides its fields. */
+  constructor(entry: PendingEntry, owner: string, past: Partial<Past> = {}) {
     const { side, id, fields } = entry
     const requeued = side === 'requeue'
+    this.fence = past.fence ?? 0
     this.side = side
     this.id = id
     this.owner = owner
     this.entryId = requeued ? (fieldOf(fields, 'retry.entryId') ?? id) : id
-    this.attempts = requeued ? Number(fieldOf(fields, 'retry.attempts') ?? 0) : 0
+    this.attempts = past.attempts ?? (requeued ? Number(fieldOf(fields, 'retry.attempts') ?? 0) : 0)
     this.crashes = entry.deliveries - 1 + (requeued ? Number(fieldOf(fields, 'retry.crashes') ?? 0) : 0)
-    this.errors = requeued ? fieldOf(fields, 'retry.errors') : undefined
+    this.errors = past.errors ?? (requeued ? fieldOf(fields, 'retry.errors') : undefined)
     this.event = eventFromFields(fields)
   }
 
@@ -88,7 +100,7 @@ export class CallContext implements HandlerContext {
   readonly stream: string
   readonly group: string
   readonly attempt: number
-  readonly fence = 0
+  readonly fence: number
   readonly redis: Redis
   readonly key: (name: string) => string
   readonly #call: Call
@@ -104,6 +116,7 @@ export class CallContext implements HandlerContext {
     this.stream = environment.stream
     this.group = environment.group
     this.attempt = call.attempts + 1
+    this.fence = call.fence
     this.redis = environment.redis
     this.key = environment.key
   }

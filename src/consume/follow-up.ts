@@ -47,6 +47,10 @@ export function createFollowUps({ catalog, publish }: { catalog: Catalog; publis
       { event: followUp, stream: target, digest: id, windowMs: target.publishWindowMs, fromHandler: true }
     ])
     if (result === undefined) throw new Error('nothing was published')
+    if (!result.stored && result.refusal.code === 'missing-partition-key')
+      throw new Error(
+        `The handler of ${group} published '${published.type}' without what '${target.name}' is partitioned by`
+      )
     if (!result.stored) return { stored: false, code: result.refusal.code }
     return { stored: true, entryId: result.entryId, duplicate: result.duplicate }
   }

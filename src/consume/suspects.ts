@@ -3,19 +3,21 @@
  * they never run beside ordinary handlers, of any group, in their process.
  *
  *   crashed once -> `~suspects` -> all that wait run together, as `<consumer>:together`
- *   the process dies of that round -> `~alone`, no crash charged: nobody knows which one it was
- *   `~alone`, or the only suspect there is -> runs alone, as `<consumer>:alone`
+ *   the process dies of that round -> rounds of 16, then of 4, no crash charged: nobody knows which one it was
+ *   the process dies of a round of 4 -> `~alone` -> runs alone, as `<consumer>:alone`
  *   the process dies of that -> one more crash; `maxAttempts` of them make the dead letter `crashed`
  *
- * The round together is there for the usual case, a process that was killed with many innocent entries in flight: one by
- * one, sixteen handlers of half a second would hold up everything in the process for eight.
+ * The rounds together are there for the usual case, processes that were killed with many innocent entries in flight: one
+ * by one, sixteen handlers of half a second would hold up everything in the process for eight, and whoever happens to run
+ * alone when the next kill comes would be charged for it. A real culprit costs three processes more.
  */
 import type { GroupAddress } from '../streams/groups.ts'
-import { idsHeldBy, type PendingEntry, pools, reassign, sides } from '../streams/pending.ts'
+import { idsHeldBy, type PendingEntry, reassign, rounds, sides } from '../streams/pending.ts'
 import type { GroupDefinition, Log } from '../topology.ts'
 import { Call } from './call.ts'
 import type { Gate } from './gate.ts'
 import type { InFlight } from './in-flight.ts'
+import type { RateLimit } from './rate-limit.ts'
 
 export interface SuspectsOptions {
   at: GroupAddress
@@ -23,6 +25,7 @@ export interface SuspectsOptions {
   consumer: string
   gate: Gate
   inFlight: InFlight
+  rate: RateLimit
   log: Log
   /** May handlers start now, as far as the group is concerned? */
   mayRun: () => boolean
@@ -69,16 +72,11 @@ export class Suspects {
 
   /** One round; returns how many ran. Only inside the gate. */
   async #runOnce(): Promise<number> {
-    let owner = `${this.#options.consumer}:together`
-    let entries = await this.#claim(pools.suspects, owner, this.#options.definition.concurrency)
-    if (entries.length === 1) {
-      const together = owner
-      owner = `${this.#options.consumer}:alone`
-      entries = await this.#claim(together, owner, 1)
-    } else if (entries.length === 0) {
-      owner = `${this.#options.consumer}:alone`
-      entries = await this.#claim(pools.alone, owner, 1)
-    }
+    const { rate, definition } = this.#options
+    const allowed = await rate.take(definition.concurrency)
+    if (allowed < 1) return 0
+    const { owner, entries } = await this.#claimRound(allowed)
+    await rate.giveBack(allowed - entries.length)
     // What was claimed when the stop came stays pending under its name, to be handed over.
     if (this.#stop.signal.aborted) return 0
     const { inFlight } = this.#options
@@ -86,6 +84,17 @@ export class Suspects {
     const calls = entries.filter(({ side, id }) => inFlight.find(side, id) === undefined)
     await Promise.all(calls.map((entry) => this.#run(new Call(entry, owner))))
     return calls.length
+  }
+
+  /** The next round: the largest pool first, one entry of `~alone` last. Empty: no suspects are left. */
+  async #claimRound(allowed: number): Promise<{ owner: string; entries: PendingEntry[] }> {
+    let owner = ''
+    for (const { pool, most, role } of rounds) {
+      owner = this.#options.consumer + role
+      const entries = await this.#claim(pool, owner, Math.min(allowed, most))
+      if (entries.length > 0) return { owner, entries }
+    }
+    return { owner, entries: [] }
   }
 
   #run(call: Call): Promise<void> {
@@ -107,15 +116,12 @@ export class Suspects {
   /** Returns to the pools what an earlier round claimed without hearing of it. */
   async #putBack(): Promise<void> {
     const { at, consumer, inFlight } = this.#options
-    const roles = [
-      { from: `${consumer}:together`, to: pools.suspects },
-      { from: `${consumer}:alone`, to: pools.alone }
-    ]
     for (const side of sides) {
-      for (const { from, to } of roles) {
+      for (const { pool, role } of rounds) {
+        const from = consumer + role
         const held = await idsHeldBy(at, side, from, 1_000)
         const ids = held.filter((id) => inFlight.find(side, id) === undefined)
-        await reassign(at, { side, from, to, ids })
+        await reassign(at, { side, from, to: pool, ids })
       }
     }
   }

@@ -5,7 +5,7 @@
 import type { Redis } from 'ioredis'
 import { type MoveOut, PROMOTE_LIMIT, promote } from '../streams/delayed.ts'
 import { type GroupAddress, type Pulse, retireConsumer } from '../streams/groups.ts'
-import { isHeldBy, pools, reassign, sides } from '../streams/pending.ts'
+import { isHeldBy, pools, reassign, rounds, sides } from '../streams/pending.ts'
 import type { GroupDefinition, Handler, Log } from '../topology.ts'
 import type { Call, CallEnvironment } from './call.ts'
 import { Circuit } from './circuit.ts'
@@ -81,7 +81,12 @@ export class GroupWorker {
       mayStart: () => this.#slots() >= 1,
       repair: () => this.#heartbeat.runOnce()
     })
-    this.#suspects = new Suspects({ ...shared, inFlight: this.#inFlight, rate: this.#rate, mayRun: () => this.#mayRun() })
+    this.#suspects = new Suspects({
+      ...shared,
+      inFlight: this.#inFlight,
+      rate: this.#rate,
+      mayRun: () => this.#mayRun()
+    })
     this.#reaper = new Reaper({
       ...shared,
       lastBeat: () => this.#heartbeat.pulse?.now ?? 0,
@@ -144,8 +149,7 @@ export class GroupWorker {
     const { at, consumer, definition, log } = this.#options
     const moves = [
       { from: consumer, to: pools.handedOver },
-      { from: `${consumer}:together`, to: pools.suspects },
-      { from: `${consumer}:alone`, to: pools.alone }
+      ...rounds.map(({ pool, role }) => ({ from: consumer + role, to: pool }))
     ]
     let entries = 0
     for (const side of sides) {

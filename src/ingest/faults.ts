@@ -11,6 +11,7 @@ export const faultStatuses = {
   'unsupported-media-type': 415,
   'unknown-type': 422,
   'schema-violation': 422,
+  'missing-partition-key': 422,
   'key-reused': 422
 } as const
 

@@ -4,7 +4,7 @@
  * A stream that is given here ends by itself when the client stops sending, sends too slowly or sends what cannot be
  * decoded; it never destroys the request, so that every failure can still be answered.
  */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable, Transform } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import type { FastifyInstance, FastifyRequest, RequestPayload } from 'fastify'
@@ -149,6 +149,19 @@ async function whole(payload: Readable, limit: number): Promise<Buffer> {
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
+}
+
+/**
+ * A client that wants its connection closed may still be sending when it is answered. Node would close at once, and the
+ * rest of the body would meet a closed connection and take the answer with it: this closes when all has been read.
+ */
+export function closeAfterBody({ raw }: FastifyRequest, response: ServerResponse): void {
+  if (response.shouldKeepAlive) return
+  response.shouldKeepAlive = true
+  response.once('finish', () => {
+    if (raw.readableEnded) raw.socket.end()
+    else raw.once('end', () => raw.socket.end())
+  })
 }
 
 /** The lines of an NDJSON request; undefined for every other one. */

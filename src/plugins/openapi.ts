@@ -4,12 +4,20 @@
  */
 import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
+import * as audit from '../../schemas/audit.ts'
+import * as consumer from '../../schemas/consumer.ts'
+import * as deadLetter from '../../schemas/dead-letter.ts'
 import * as entry from '../../schemas/entry.ts'
 import * as event from '../../schemas/event.ts'
 import * as eventType from '../../schemas/event-type.ts'
+import * as group from '../../schemas/group.ts'
 import * as health from '../../schemas/health.ts'
 import * as lag from '../../schemas/lag.ts'
+import * as pending from '../../schemas/pending.ts'
 import * as problem from '../../schemas/problem.ts'
+import * as rebuild from '../../schemas/rebuild.ts'
+import * as replay from '../../schemas/replay.ts'
+import * as stream from '../../schemas/stream.ts'
 import type { Topology } from '../topology.ts'
 import { createComponents, payloadName } from './openapi-schema.ts'
 
@@ -20,7 +28,23 @@ export interface OpenApiOptions {
 
 export const openapi = fp<OpenApiOptions>(
   async (app, { topology, version }) => {
-    const own = [entry, event, eventType, health, lag, problem].flatMap((module) => Object.values(module).filter(hasId))
+    const modules = [
+      audit,
+      consumer,
+      deadLetter,
+      entry,
+      event,
+      eventType,
+      group,
+      health,
+      lag,
+      pending,
+      problem,
+      rebuild,
+      replay,
+      stream
+    ]
+    const own = modules.flatMap((module) => Object.values(module).filter(hasId))
     const payloads = createComponents(own.map(({ $id }) => $id))
     for (const { types } of topology.streams.values()) {
       for (const [type, schema] of types) {
@@ -46,6 +70,8 @@ export const openapi = fp<OpenApiOptions>(
           { name: 'types', description: 'What can be sent.' },
           { name: 'streams', description: 'Look at what is stored.' },
           { name: 'groups', description: 'Look at who reads it.' },
+          { name: 'dead-letters', description: 'Look at what failed, and run it again.' },
+          { name: 'audit', description: 'Look at what operators did.' },
           { name: 'problems', description: 'Why a request was refused.' },
           { name: 'health', description: 'Is the gateway well?' }
         ],

@@ -12,10 +12,10 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { ProblemError } from '../errors.ts'
 
-const BURST_MS = 100
+const BURST_MS = 150
 const BUSY_MS = 10
 /** Turns longer than `BUSY_MS` for this long are more than a burst. */
-const LASTING_MS = 200
+const LASTING_MS = 100
 
 const probes: ReadonlySet<string | undefined> = new Set(['/livez', '/readyz'])
 
@@ -27,23 +27,25 @@ export function isProbe(request: FastifyRequest): boolean {
 export const overload = fp(
   async (app) => {
     let began = 0
+    let ended = 0
     let inTurn = false
     let calmAt = performance.now()
     const endTurn = () => {
       inTurn = false
-      const now = performance.now()
-      if (now - began < BUSY_MS) calmAt = now
+      ended = performance.now()
+      if (ended - began < BUSY_MS) calmAt = ended
     }
+    app.server.prependListener('request', () => {
+      if (inTurn) return
+      inTurn = true
+      began = performance.now()
+      // Nothing was asked for a while: whatever happened before is over.
+      if (began - ended > LASTING_MS) calmAt = began
+      setImmediate(endTurn)
+    })
     app.addHook('onRequest', (request, _reply, done) => {
+      if (!inTurn) return done()
       const now = performance.now()
-      if (!inTurn) {
-        inTurn = true
-        // Nothing was asked of it for a while: whatever happened before is over.
-        if (now - began > LASTING_MS) calmAt = now
-        began = now
-        setImmediate(endTurn)
-        return done()
-      }
       const allowedMs = now - calmAt > LASTING_MS ? BUSY_MS : BURST_MS
       if (now - began <= allowedMs || isProbe(request)) return done()
       done(new ProblemError('overloaded'))

@@ -64,6 +64,8 @@ export function createAppender(options: {
   budget: QueueBudget
   retention: Retention
   /** Asked for each flush. */
+  hardLimit: () => number
+  /** Asked for each flush. */
   durability: () => DurabilityPlan
   commandTimeoutMs: number
   log: Log
@@ -75,9 +77,10 @@ export function createAppender(options: {
   const keys = options.keys.of(stream.name)
   const flushKey = keys.flush(randomUUID())
   const send = encodedCommand<[number, string]>(redis, 'append')
-  const limit = Math.min(stream.hardLimit, Number.MAX_SAFE_INTEGER)
-  const handlerLimit = Math.min(Math.floor(stream.hardLimit * 1.1), Number.MAX_SAFE_INTEGER)
-  const limitOf = (unit: AppendUnit) => (unit.fromHandler ? handlerLimit : limit)
+  const limitOf = (unit: AppendUnit) => {
+    const limit = options.hardLimit()
+    return Math.min(unit.fromHandler ? Math.floor(limit * 1.1) : limit, Number.MAX_SAFE_INTEGER)
+  }
   // Trimming one entry at a time would cost a script call per append.
   const trimAbove = stream.maxLength + Math.min(100, Math.ceil(stream.maxLength / 10))
 
@@ -92,7 +95,7 @@ export function createAppender(options: {
   let idle: (() => void)[] = []
 
   function append(unit: AppendUnit): Promise<AppendOutcome> {
-    if (unit.events.length > limit) return Promise.resolve(refused('too-many-events'))
+    if (unit.events.length > options.hardLimit()) return Promise.resolve(refused('too-many-events'))
     // Once Redis has been away for as long as anyone would wait, waiting is not worth a place in the queue.
     if (redis.status !== 'ready' && downSince !== undefined && performance.now() - downSince > commandTimeoutMs)
       return Promise.resolve(refused('store-down'))

@@ -125,7 +125,9 @@ export async function strangers({ redis, keys, group }: GroupAddress): Promise<s
   ])
   const ours = new Set(living)
   const holders = new Set(summaries.flatMap((summary) => (summary[3] ?? []).map(([name]) => name)))
-  return [...holders].filter((name) => !name.startsWith('~') && !ours.has(name.replace(/:(alone|together)$/, '')))
+  return [...holders].filter(
+    (name) => !name.startsWith('~') && !ours.has(name.replace(/:(alone|together(-\d+)?)$/, ''))
+  )
 }
 
 /** XPENDING key group: how many, smallest id, greatest id, `[consumer, how many]` each. */

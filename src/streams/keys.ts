@@ -16,6 +16,12 @@ export interface StreamKeys {
   flush: (appender: string) => string
   /** Hash: events stored with a remembered key, by hour since the epoch; sizes the dedupe memory. */
   remembered: string
+  /** String: how many partitions the stream has; only of a partitioned stream's own name. */
+  partitions: string
+  /** Set: `<group> <job>` of every replay that is not through. */
+  replays: string
+  /** Hash: what an operator changed at run time, such as `hardLimit`. */
+  settings: string
   group: (group: string) => GroupKeys
 }
 
@@ -35,12 +41,22 @@ export interface GroupKeys {
   counts: string
   /** String, present while the group is paused: since when, in Redis milliseconds. */
   paused: string
+  /** Hash: who owns the partition for an ordered group (see leases.ts). */
+  lease: string
+  /** Hash: `<side>:<id>` to the state of a pending entry of an ordered group that failed. */
+  held: string
+  /** Hash: the rebuild of a partition that is asked for, or the last one (see rebuilds.ts). */
+  rebuild: string
   /** Hash: the token bucket of a group with a rate limit. Gone when the bucket is full. */
   rate: string
+  /** Hash: one replay of dead letters; expires a while after its end. */
+  replay: (job: string) => string
 }
 
 export interface Keys {
   prefix: string
+  /** Stream: what operators did; capped. */
+  audit: string
   of: (physicalStream: string) => StreamKeys
   /** A key of a handler's own, e.g. `order:<orderId>`: the prefix in front of what the handler names. */
   own: (name: string) => string
@@ -61,7 +77,7 @@ export function createKeys(prefix: string): Keys {
     }
     return keys
   }
-  return { prefix, of, own: (name) => prefix + name }
+  return { prefix, audit: `${prefix}{headgate}:audit`, of, own: (name) => prefix + name }
 }
 
 function streamKeys(prefix: string, name: string): StreamKeys {
@@ -73,6 +89,9 @@ function streamKeys(prefix: string, name: string): StreamKeys {
     seen: (digest) => `${companion}:seen:${digest}`,
     flush: (appender) => `${companion}:flush:${appender}`,
     remembered: `${companion}:remembered`,
+    partitions: `${companion}:partitions`,
+    replays: `${companion}:replays`,
+    settings: `${companion}:settings`,
     group(group) {
       let keys = groups.get(group)
       if (keys === undefined) {
@@ -84,7 +103,11 @@ function streamKeys(prefix: string, name: string): StreamKeys {
           live: `${companion}:live:${group}`,
           counts: `${companion}:counts:${group}`,
           paused: `${companion}:paused:${group}`,
-          rate: `${companion}:rate:${group}`
+          lease: `${companion}:lease:${group}`,
+          held: `${companion}:held:${group}`,
+          rebuild: `${companion}:rebuild:${group}`,
+          rate: `${companion}:rate:${group}`,
+          replay: (job) => `${companion}:replay:${group}:${job}`
         }
         groups.set(group, keys)
       }

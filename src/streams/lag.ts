@@ -1,19 +1,21 @@
 /**
- * How far each group is behind, and what it holds. Reads only; one pipeline per stream.
+ * How far each group is behind, and what it holds. Reads only; one script call per stream and 50 groups.
  *
- * Redis counts a group's lag itself, and is right as long as nothing was cut or deleted ahead of the group's cursor.
- * Groups that pin a `keep` stream are never cut, so there its word is taken; elsewhere, and where Redis does not know,
- * the unread entries are counted, up to 10,000 of them.
+ * Redis counts a group's lag itself, and is right as long as nothing was cut ahead of the group's cursor and nothing was
+ * deleted from the stream. Where one of our streams has seen neither, its word is taken; elsewhere, and where Redis does
+ * not know, the unread entries are counted, up to 10,000 of them.
  */
-import type { ChainableCommander, Redis } from 'ioredis'
-import type { Alerts, GroupDefinition, Log, StreamDefinition } from '../topology.ts'
+import type { Redis } from 'ioredis'
+import type { Alerts, Log, StreamDefinition } from '../topology.ts'
 import { command } from './commands.ts'
 import type { Keys } from './keys.ts'
+import { type GroupKind, kindOf } from './overview.ts'
 import { rowFrom } from './reader.ts'
 
 export interface GroupLag {
   stream: string
   group: string
+  kind: GroupKind
   /** Entries nobody of the group has read. */
   unread: number
   /** `unread` is a lower bound. */
@@ -38,50 +40,109 @@ export interface GroupLag {
 
 const COUNT_PAGE = 1_000
 const COUNT_PAGES = 10
-const countFields = ['crashes', 'lost', 'recreated', 'redeliveries']
+/** Groups in one script call. */
+const CHUNK = 50
 
+/** What lag needs to know of a group; one that the topology does not name has no limits of its own. */
+interface WatchedGroup {
+  name: string
+  kind: GroupKind
+  staleAfterMs: number
+  alerts: Alerts
+}
+
+const orphanLimits = {
+  staleAfterMs: 15_000,
+  alerts: { maxLagSeconds: Number.POSITIVE_INFINITY, maxPending: Number.POSITIVE_INFINITY, maxDead: 0 }
+}
+
+/** The groups of all `streams`, or of those of them that are named; groups the topology does not know come last. */
 export function createLag(options: {
   redis: Redis
   keys: Keys
   streams: readonly StreamDefinition[]
   log: Log
-}): () => Promise<GroupLag[]> {
+}): (only?: readonly StreamDefinition[]) => Promise<GroupLag[]> {
   const { redis, keys } = options
   const countPage = command<[number, string]>(redis, 'count-unread')
-
-  async function countUnread(stream: string, cursor: string): Promise<{ unread: number; approximate: boolean }> {
-    let unread = 0
-    let from = cursor
-    for (let page = 0; page < COUNT_PAGES; page += 1) {
-      const [count, last] = await countPage([stream], [from, COUNT_PAGE])
-      unread += count
-      if (count < COUNT_PAGE) return { unread, approximate: false }
-      from = last
-    }
-    return { unread, approximate: true }
-  }
+  const askGroups = command<[number, ...number[][]]>(redis, 'group-lag')
 
   async function ofStream(stream: StreamDefinition): Promise<GroupLag[]> {
-    if (stream.groups.size === 0) return []
     const key = keys.of(stream.name).stream
     const exists = (await redis.exists(key)) === 1
     const infos = exists ? ((await redis.xinfo('GROUPS', key)) as unknown[][]).map(rowFrom) : []
-    const nowMs = await redisNowMs(redis)
-    return Promise.all(
-      Array.from(stream.groups.values(), async (group) => {
-        const info = infos.find((row) => row.name === group.name)
-        const cursor = String(info?.['last-delivered-id'] ?? '0-0')
-        const reply = await groupReply(redis, keys, stream.name, group, cursor, nowMs, info !== undefined)
-        const known = info?.lag
-        const trusted = typeof known === 'number' && group.pins && stream.unread === 'keep'
+    const infoOf = new Map(infos.map((info) => [String(info.name), info]))
+    const groups = watchedGroups(stream, infos)
+    if (groups.length === 0) return []
+    const isWhole = exists && !stream.observed && (await hasNoDeletions(redis, key))
+    const rows: GroupLag[] = []
+    for (let start = 0; start < groups.length; start += CHUNK) {
+      const chunk = groups.slice(start, start + CHUNK)
+      const cursors = chunk.map(({ name }) => infoOf.get(name)?.['last-delivered-id'] as string | undefined)
+      const { nowMs, replies } = await groupReplies(stream.name, chunk, cursors)
+      const counting = chunk.map(async (group, index) => {
+        const info = infoOf.get(group.name)
+        const reply = replies[index] as GroupReply
+        const isTrusted = typeof info?.lag === 'number' && isWhole && reply.lost === 0
         const counted =
-          trusted || !exists ? { unread: trusted ? known : 0, approximate: false } : await countUnread(key, cursor)
+          reply.oldestUnreadMs === undefined
+            ? { unread: 0, approximate: false }
+            : isTrusted
+              ? { unread: Number(info.lag), approximate: false }
+              : await countUnread((from) => countPage([key], [from, COUNT_PAGE]), cursors[index] ?? '0-0')
         return groupLag(stream.name, group, Number(info?.pending ?? 0), counted, reply, nowMs)
       })
-    )
+      rows.push(...(await Promise.all(counting)))
+    }
+    return rows
   }
 
-  return async () => (await Promise.all(options.streams.map(ofStream))).flat()
+  async function groupReplies(
+    stream: string,
+    groups: readonly WatchedGroup[],
+    cursors: readonly (string | undefined)[]
+  ): Promise<{ nowMs: number; replies: GroupReply[] }> {
+    const streamKeys = keys.of(stream)
+    const companions = groups.flatMap(({ name }) => {
+      const { delayed, requeue, dead, counts, live, paused } = streamKeys.group(name)
+      return [delayed, requeue, dead, counts, live, paused]
+    })
+    const args = groups.flatMap(({ name, staleAfterMs }, index) => [name, cursors[index] ?? '', staleAfterMs])
+    const [nowMs, ...rows] = await askGroups([streamKeys.stream, ...companions], args)
+    return { nowMs, replies: rows.map(replyFrom) }
+  }
+
+  return async (only = options.streams) => (await Promise.all(only.map(ofStream))).flat()
+}
+
+/** Counts in pages behind a cursor, up to 10,000. */
+export async function countUnread(
+  page: (from: string) => Promise<[count: number, last: string]>,
+  cursor: string
+): Promise<{ unread: number; approximate: boolean }> {
+  let unread = 0
+  let from = cursor
+  for (let pages = 0; pages < COUNT_PAGES; pages += 1) {
+    const [count, last] = await page(from)
+    unread += count
+    if (count < COUNT_PAGE) return { unread, approximate: false }
+    from = last
+  }
+  return { unread, approximate: (await page(from))[0] > 0 }
+}
+
+function watchedGroups(stream: StreamDefinition, infos: readonly Record<string, unknown>[]): WatchedGroup[] {
+  const named = Array.from(stream.groups.values(), (group) => ({ ...group, kind: kindOf(group) }))
+  const orphans = infos
+    .map(({ name }) => String(name))
+    .filter((name) => !stream.groups.has(name))
+    .map((name) => ({ name, kind: kindOf(undefined), ...orphanLimits }))
+  return [...named, ...orphans]
+}
+
+/** XINFO STREAM key: was no entry ever deleted from inside it? */
+async function hasNoDeletions(redis: Redis, key: string): Promise<boolean> {
+  return rowFrom((await redis.xinfo('STREAM', key)) as unknown[])['max-deleted-entry-id'] === '0-0'
 }
 
 interface GroupReply {
@@ -90,82 +151,45 @@ interface GroupReply {
   delayed: number
   requeue: number
   dead: number
-  counts: number[]
+  crashes: number
+  lost: number
+  recreated: number
+  redeliveries: number
   consumers: number
   paused: boolean
 }
 
-async function groupReply(
-  redis: Redis,
-  keys: Keys,
-  stream: string,
-  group: GroupDefinition,
-  cursor: string,
-  nowMs: number,
-  exists: boolean
-): Promise<GroupReply> {
-  const streamKeys = keys.of(stream)
-  const own = streamKeys.group(group.name)
-  const pipeline: ChainableCommander = redis.pipeline()
-  pipeline
-    .zcard(own.delayed)
-    .xlen(own.requeue)
-    .xlen(own.dead)
-    .hmget(own.counts, ...countFields)
-  pipeline.zcount(own.live, nowMs - group.staleAfterMs, '+inf').exists(own.paused)
-  pipeline.xrange(streamKeys.stream, `(${cursor}`, '+', 'COUNT', 1)
-  if (exists) pipeline.xpending(streamKeys.stream, group.name, '-', '+', 1)
-  const replies = (await pipeline.exec()) ?? []
-  const values = replies.map(([err, value]) => {
-    if (err) throw err
-    return value
-  })
-  const [delayed, requeue, dead, counts, consumers, paused, unread, pending] = values as [
-    number,
-    number,
-    number,
-    (string | null)[],
-    number,
-    number,
-    [string, string[]][],
-    [string, string, number, number][] | undefined
-  ]
+function replyFrom(row: readonly number[]): GroupReply {
+  const [delayed = 0, requeue = 0, dead = 0, crashes = 0, lost = 0, recreated = 0, redeliveries = 0, ...rest] = row
+  const [consumers = 0, paused = 0, oldestUnread = -1, oldestPending = -1] = rest
   return {
-    oldestUnreadMs: unread[0] === undefined ? undefined : Number(unread[0][0].split('-')[0]),
-    oldestPendingMs: pending?.[0]?.[2],
-    delayed,
-    requeue,
-    dead,
-    counts: counts.map(Number),
-    consumers,
+    oldestUnreadMs: oldestUnread < 0 ? undefined : oldestUnread,
+    oldestPendingMs: oldestPending < 0 ? undefined : oldestPending,
+    ...{ delayed, requeue, dead, crashes, lost, recreated, redeliveries, consumers },
     paused: paused === 1
   }
 }
 
 function groupLag(
   stream: string,
-  group: GroupDefinition,
+  group: WatchedGroup,
   pending: number,
   counted: { unread: number; approximate: boolean },
   reply: GroupReply,
   nowMs: number
 ): GroupLag {
-  const { oldestUnreadMs, counts, ...rest } = reply
-  const [crashes = 0, lost = 0, recreated = 0, redeliveries = 0] = counts
+  const { oldestUnreadMs, ...rest } = reply
   const lagSeconds = oldestUnreadMs === undefined ? 0 : Math.max(0, (nowMs - oldestUnreadMs) / 1_000)
   const { approximate, unread } = counted
   return {
     stream,
     group: group.name,
+    kind: group.kind,
     unread,
     ...(approximate ? { approximate } : {}),
     lagSeconds,
     pending,
     ...rest,
-    crashes,
-    lost,
-    recreated,
-    redeliveries,
     alerts: alertsOf(group.alerts, lagSeconds, pending, reply.dead)
   }
 }

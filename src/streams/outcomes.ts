@@ -7,6 +7,8 @@ import type { DurabilityLevel } from '../topology.ts'
 export type RefusalCode =
   /** The Idempotency-Key was used with another payload. */
   | 'key-reused'
+  /** The stream is partitioned and the event has no key. */
+  | 'missing-partition-key'
   /** More events than the stream may ever hold. */
   | 'too-many-events'
   /** The stream is at its hard limit: a group that pins it is behind. */

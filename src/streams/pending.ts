@@ -20,9 +20,23 @@ export const pools = {
   handedOver: '~handed-over',
   /** A process died with it. It runs beside other suspects only. */
   suspects: '~suspects',
-  /** A process died of a round of suspects it was in, or it crashed twice. It runs with no other handler beside it. */
+  /** A process died of a round of suspects it was in. It runs beside at most 15 others, then beside at most three. */
+  suspects16: '~suspects-16',
+  suspects4: '~suspects-4',
+  /** A process died of a round of four it was in, or it crashed twice. It runs with no other handler beside it. */
   alone: '~alone'
 } as const
+
+/**
+ * The rounds in which a process runs suspects: out of which pool, how many at once, and under which name it holds them
+ * meanwhile (its own with this behind it). The Lua commands spell the same names.
+ */
+export const rounds = [
+  { pool: pools.suspects, most: Number.POSITIVE_INFINITY, role: ':together' },
+  { pool: pools.suspects16, most: 16, role: ':together-16' },
+  { pool: pools.suspects4, most: 4, role: ':together-4' },
+  { pool: pools.alone, most: 1, role: ':alone' }
+] as const
 
 /** The stream itself, or the group's requeue stream. */
 export type Side = 'stream' | 'requeue'

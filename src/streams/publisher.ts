@@ -9,7 +9,8 @@ import type { Appender } from './appender.ts'
 import type { CloudEvent } from './entry.ts'
 import { fieldsFromEvent } from './entry.ts'
 import type { AppendEvent } from './flush.ts'
-import type { Appended, Refusal } from './outcomes.ts'
+import type { Appended, Refusal, RefusalCode } from './outcomes.ts'
+import { physicalStreamOf } from './partitions.ts'
 
 /** One checked and completed event, and how to recognise it if it comes again. */
 export interface Publication {
@@ -34,23 +35,29 @@ export type PublicationResult =
 export type Publish = (publications: readonly Publication[]) => Promise<PublicationResult[]>
 
 /**
- * Appends every publication and says, in the same order, what became of each. Never rejects.
+ * Appends every publication and says, in the same order, what became of each. Never rejects. The events of a partitioned
+ * stream go to the partition of their key; where one has none, nothing of the request is stored. Until
+ * `areClaimed` says that the numbers of partitions are right, nobody knows which partition that is: `store-down`.
  * Not atomic over several streams: where one refuses, the others' events are stored. Sending the same publications
  * again with their digests completes the rest and doubles nothing.
  */
-export function createPublisher(appenderOf: (stream: string) => Appender): Publish {
-  const one = async (publication: Publication): Promise<PublicationResult[]> => {
-    const stream = publication.stream.name
+export function createPublisher(appenderOf: (stream: string) => Appender, areClaimed: () => boolean): Publish {
+  const one = async (publication: Publication, stream: string): Promise<PublicationResult[]> => {
     const outcome = await appenderOf(stream).append(unitOf([publication]))
     return [resultOf(stream, outcome, 0)]
   }
   return async (publications) => {
     const first = publications[0]
     if (first === undefined) return []
-    if (publications.length === 1) return one(first)
+    const targets = publications.map(({ stream, event }) => physicalStreamOf(stream, event))
+    if (!targets.every((target) => target !== undefined))
+      return publications.map((publication) => refused(publication, 'missing-partition-key'))
+    if (!areClaimed() && publications.some(({ stream }) => stream.partitions !== undefined))
+      return publications.map((publication) => refused(publication, 'store-down'))
+    if (publications.length === 1) return one(first, targets[0] as string)
     const units = new Map<string, { publications: Publication[]; positions: number[] }>()
     publications.forEach((publication, position) => {
-      const stream = publication.stream.name
+      const stream = targets[position] as string
       const unit = units.get(stream)
       if (unit === undefined) units.set(stream, { publications: [publication], positions: [position] })
       else {
@@ -78,6 +85,10 @@ function unitOf(publications: readonly Publication[]) {
       digest === undefined ? undefined : { digest, aliases, windowMs: windowMs ?? stream.dedupeWindowMs, fingerprint }
   }))
   return { events, fromHandler: publications[0]?.fromHandler === true }
+}
+
+function refused({ stream }: Publication, code: RefusalCode): PublicationResult {
+  return { stored: false, stream: stream.name, refusal: { status: 'refused', code } }
 }
 
 function resultOf(stream: string, outcome: Appended | Refusal, index: number): PublicationResult {

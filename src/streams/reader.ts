@@ -33,8 +33,26 @@ export interface Reader {
   entry: (stream: string, entryId: string) => Promise<Entry | undefined>
   /** The newest entry of this event, looking back over the last 100,000 entries. */
   find: (stream: string, event: { source: string; id: string }) => Promise<Entry | undefined>
+  /**
+   * The entries of a physical stream in a range, oldest or newest first. `lastId`: there may be more after it; a page may
+   * be empty and have one.
+   */
+  list: (stream: string, range: EntryRange) => Promise<{ entries: Entry[]; lastId?: string }>
+  /** The id, in a stream of retries or dead letters, of what stems from an entry; `field` names the entry there. */
+  search: (key: string, entryId: string, field: string) => Promise<string | undefined>
   /** What became of an entry in every group of the topology, whether or not the stream still holds it. */
   states: (stream: StreamDefinition, entryId: string) => Promise<Record<string, EntryInGroup>>
+}
+
+export interface EntryRange {
+  from?: string
+  to?: string
+  order: 'asc' | 'desc'
+  /** Fields an entry must have. */
+  filter: { type?: string; subject?: string }
+  limit: number
+  /** Where the page before ended. */
+  after?: string
 }
 
 type Found = ['found', string, string[]] | ['more', string] | ['none']
@@ -42,9 +60,12 @@ type Found = ['found', string, string[]] | ['more', string] | ['none']
 /** A page of 1,000 keeps Redis busy for about 2 ms. */
 const PAGE = 1_000
 const MAX_PAGES = 100
+/** Pages of a filtered list that one request looks through. */
+const MAX_LISTED_PAGES = 20
 
 export function createReader(redis: Redis, keys: Keys): Reader {
   const findPage = command<Found>(redis, 'find-entry')
+  const listPage = command<[string, number, [string, string[]][]]>(redis, 'list-entries')
 
   async function search(key: string, stop: string, fields: string[]): Promise<[string, string[]] | undefined> {
     let from = '+'
@@ -91,6 +112,28 @@ export function createReader(redis: Redis, keys: Keys): Reader {
     async find(stream, { source, id }) {
       const found = await search(keys.of(stream).stream, '-', ['id', id, 'source', source])
       return found === undefined ? undefined : { entryId: found[0], event: eventFromFields(found[1]) }
+    },
+    async search(key, entryId, field) {
+      return (await search(key, `${entryId.split('-')[0]}-0`, [field, entryId]))?.[0]
+    },
+    async list(stream, { order, filter, limit, after, ...range }) {
+      let { from = '-', to = '+' } = range
+      let lastId = after
+      const entries: Entry[] = []
+      const isFiltered = Object.values(filter).some((value) => value !== undefined)
+      for (let pages = 0; pages < MAX_LISTED_PAGES && entries.length < limit; pages += 1) {
+        if (lastId !== undefined && order === 'desc') to = `(${lastId}`
+        else if (lastId !== undefined) from = `(${lastId}`
+        const wanted = limit - entries.length
+        const [last, more, rows] = await listPage(
+          [keys.of(stream).stream],
+          [order, from, to, isFiltered ? PAGE : wanted, wanted, JSON.stringify(filter)]
+        )
+        for (const [entryId, fields] of rows) entries.push({ entryId, event: eventFromFields(fields) })
+        if (more === 0) return { entries }
+        lastId = last
+      }
+      return { entries, lastId }
     },
     async states(stream, entryId) {
       const cursors = await groupCursors(redis, keys.of(stream.name).stream)

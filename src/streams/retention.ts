@@ -28,7 +28,8 @@ export interface Retention {
   stop: () => void
 }
 
-type Reply =
+/** What retain.lua returns. */
+export type RetainReply =
   | ['unknown', ...string[]]
   | ['done', number, number, string | null, string | null, string | null, number | null]
 
@@ -44,7 +45,7 @@ export function createRetention(options: {
 }): Retention {
   const { redis, keys, stream, log } = options
   const streamKeys = keys.of(stream.name)
-  const retain = command<Reply>(redis, 'retain')
+  const retain = command<RetainReply>(redis, 'retain')
   const groups = new Map<string, { pins: boolean; start: string }>()
   for (const group of stream.groups.values())
     groups.set(group.name, { pins: group.pins, start: group.from === 'end' ? '$' : '0' })
@@ -58,7 +59,7 @@ export function createRetention(options: {
         [streamKeys.stream, ...counts],
         [Math.min(stream.maxLength, Number.MAX_SAFE_INTEGER), exact ? 1 : 0, stream.unread, ...named]
       )
-      if (reply[0] === 'done') return stateFrom(reply)
+      if (reply[0] === 'done') return retentionState(reply)
       // Someone else's group: it does not pin, and what it loses is counted.
       for (const name of reply.slice(1) as string[]) groups.set(name, { pins: false, start: '' })
     }
@@ -100,7 +101,7 @@ export function createRetention(options: {
   }
 }
 
-function stateFrom(reply: Extract<Reply, ['done', ...unknown[]]>): RetentionState {
+export function retentionState(reply: Extract<RetainReply, ['done', ...unknown[]]>): RetentionState {
   const [, removed, length, group, entryId, consumer, sinceMs] = reply
   if (group === null || entryId === null) return { removed, length }
   return {

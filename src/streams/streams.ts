@@ -6,22 +6,27 @@ import type { DurabilityLevel, Log, StreamDefinition, Topology } from '../topolo
 import { type Appender, createAppender } from './appender.ts'
 import type { Connections } from './connections.ts'
 import { createDurability } from './durability.ts'
+import { createHardLimits } from './hard-limits.ts'
 import type { Keys } from './keys.ts'
 import { createLag, type GroupLag } from './lag.ts'
+import { claimPartitions } from './partitions.ts'
 import { createPublisher, type Publish } from './publisher.ts'
 import { createQueueBudget } from './queue-budget.ts'
 import { createReader, type Reader } from './reader.ts'
+import { createRebuilds, type Rebuilds } from './rebuilds.ts'
 import { createRetention, type Retention } from './retention.ts'
 import { checkServerVersion } from './server-version.ts'
 
 export interface Streams {
   publish: Publish
   reader: Reader
-  lag: () => Promise<GroupLag[]>
+  /** Of every stream, or of some physical ones. */
+  lag: (only?: readonly StreamDefinition[]) => Promise<GroupLag[]>
+  rebuilds: Rebuilds
   health: () => { redis: 'ok' | 'down'; queuedEvents: number; queueLimit: number }
   /**
    * Creates missing groups and begins to trim. Rejects when Redis cannot be reached, and with a StartupError when it
-   * does not store as durably as a stream demands.
+   * does not store as durably as a stream demands, or holds a stream with another number of partitions.
    */
   start: () => Promise<void>
   /** Waits until everything accepted is settled. */
@@ -52,8 +57,13 @@ export function createStreams(options: StreamsOptions): Streams {
   const budget = createQueueBudget({ maxEvents: options.queueLimit, maxBytes: QUEUE_BYTES })
   const declared = options.durability ?? 'auto'
   const durability = createDurability(connections.append, declared, log)
+  /** The numbers of partitions are those in Redis. */
+  let areClaimed = false
   const written = new Map<string, { appender: Appender; retention: Retention }>()
-  for (const stream of topology.streams.values()) {
+  const physical = Array.from(topology.physicalStreams.values())
+  const own = physical.filter(({ observed }) => !observed)
+  const hardLimits = createHardLimits({ redis: connections.admin, keys, streams: own, log })
+  for (const stream of physical) {
     if (!stream.observed) written.set(stream.name, open(stream))
   }
 
@@ -69,6 +79,7 @@ export function createStreams(options: StreamsOptions): Streams {
       stream,
       budget,
       retention,
+      hardLimit: () => hardLimits.of(stream),
       durability: () => durability.planFor(stream),
       commandTimeoutMs: options.commandTimeoutMs,
       log
@@ -83,9 +94,10 @@ export function createStreams(options: StreamsOptions): Streams {
   }
 
   return {
-    publish: createPublisher(appenderOf),
+    publish: createPublisher(appenderOf, () => areClaimed),
     reader: createReader(connections.admin, keys),
-    lag: createLag({ redis: connections.admin, keys, streams: Array.from(topology.streams.values()), log }),
+    lag: createLag({ redis: connections.admin, keys, streams: physical, log }),
+    rebuilds: createRebuilds(connections.admin, keys),
     health: () => ({
       redis: connections.append.status === 'ready' ? 'ok' : 'down',
       queuedEvents: budget.events,
@@ -101,10 +113,15 @@ export function createStreams(options: StreamsOptions): Streams {
           : [`The stream '${stream.name}' demands durability '${stream.durability ?? declared}': ${why}`]
       })
       if (unmet.length > 0) throw new StartupError(unmet.join('\n'))
+      await claimPartitions(connections.admin, keys, topology.streams.values())
+      areClaimed = true
       await Promise.all(Array.from(written.values(), ({ retention }) => retention.trim(false)))
+      await hardLimits.refresh()
+      hardLimits.start()
       for (const { retention } of written.values()) retention.start()
     },
     async stop() {
+      hardLimits.stop()
       for (const { retention } of written.values()) retention.stop()
       await Promise.all(Array.from(written.values(), ({ appender }) => appender.drain()))
     }

@@ -2,7 +2,7 @@ import t from 'tap'
 import { reject, unavailable } from '../../src/consume/outcomes.ts'
 import { deadLetterFromEntry } from '../../src/streams/dead-letters.ts'
 import { fieldOf } from '../../src/streams/entry.ts'
-import type { HandlerContext } from '../../src/topology.ts'
+import type { Handler, HandlerContext } from '../../src/topology.ts'
 import { inProcessConsumers } from '../fixtures/in-process-consumers.ts'
 import { until } from '../fixtures/until.ts'
 
@@ -127,21 +127,20 @@ t.test('an event keeps every byte through delayed, requeue and dead letters', as
   t.equal(letter.errors?.first[2]?.message, data)
 })
 
-t.test('a paused group reads nothing; resumed it goes on', async (t) => {
-  const seen: string[] = []
-  const handler = async ({ id }: { id: string }) => void seen.push(id)
-  const { redis, keys, append } = await inProcessConsumers(t, { g: { handler } })
-  await append({ id: 'before' })
-  await until(() => seen.length === 1)
-  await redis.set(keys.group('g').paused, '1')
-  // The read that is blocked when the pause comes ends by itself; no other begins.
-  const blocked = async () => /flags=b/.test(String(await redis.client('LIST')))
-  await until(async () => !(await blocked()), { deadlineMs: 5_000, what: 'the pause is obeyed' })
-  await append({ id: 'during' })
-  const beats = async () => Number((await redis.zrange(keys.group('g').live, '0', '0', 'WITHSCORES'))[1])
-  const since = await beats()
-  await until(async () => (await beats()) > since + 900, { what: 'two more heartbeats' })
-  t.same(seen, ['before'])
-  await redis.del(keys.group('g').paused)
-  await until(() => seen.length === 2)
+t.test('in a backlog every byte arrives too, of new events and of retries', async (t) => {
+  const data = '{"text":"\\u0000 / \\" \\\\ é ☃ 𝄞 \u007f", "n": 1e400, "big": 12345678901234567890}'
+  const event = { source: '/a?b', subject: ' x ', data, extensions: { traceparent: '00-aa' } }
+  const seen = new Map<string, number>()
+  const wrong: string[] = []
+  const handler: Handler = async ({ id, dataText, subject, extensions }, { attempt }) => {
+    if (dataText !== data || subject !== ' x ' || extensions.traceparent !== '00-aa') wrong.push(id)
+    seen.set(id, (seen.get(id) ?? 0) + 1)
+    if (attempt === 1 && Number(id) % 3 === 0) throw new Error('again')
+  }
+  const options = { handler, concurrency: 8, backoff: { minMs: 5, factor: 1 } }
+  const { redis, keys, append } = await inProcessConsumers(t, { g: options })
+  await Promise.all(Array.from({ length: 300 }, (_, n) => append({ ...event, id: String(n) })))
+  await until(async () => (await redis.hget(keys.group('g').counts, 'acked')) === '300')
+  t.same(wrong, [])
+  t.ok([...seen].every(([id, times]) => times === (Number(id) % 3 === 0 ? 2 : 1)))
 })

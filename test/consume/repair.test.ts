@@ -63,3 +63,28 @@ t.test('entries claimed for a name that is no process of ours come back when the
   t.equal(await scene.count('g', 'crashes'), 0)
   await until(async () => (await scene.open('g')) === 0)
 })
+
+t.test(
+  'while Redis is a replica nothing is acknowledged or read; a master again, nothing is lost or charged',
+  async (t) => {
+    const scene = await consumeScene(t)
+    const consumer = await scene.spawn({ g: { concurrency: 4 } })
+    await scene.append(
+      'order',
+      Array.from({ length: 8 }, (_, n) => ({ ms: 300, does: n === 0 ? ('throw' as const) : undefined }))
+    )
+    await until(() => consumer.running() === 4)
+    await scene.redis.replicaof('127.0.0.1', 1)
+    await until(() => consumer.running() === 0)
+    const { length: before } = consumer.seen('start')
+    await scene.redis.replicaof('NO', 'ONE')
+    await until(() => consumer.seen('start').length > before, { what: 'reading goes on' })
+    await until(async () => (await scene.count('g', 'acked')) === 7)
+    await until(async () => (await scene.redis.zcard(scene.group('g').delayed)) === 1, { what: 'the failure is kept' })
+    t.same(
+      Array.from({ length: 8 }, (_, n) => consumer.seen('start', `order-${n}`).length),
+      [1, 1, 1, 1, 1, 1, 1, 1]
+    )
+    t.equal(await scene.count('g', 'crashes'), 0)
+  }
+)

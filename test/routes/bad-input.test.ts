@@ -34,10 +34,10 @@ const cases: Record<string, [status: number, code: keyof typeof problems, reques
     'invalid-idempotency-key',
     posting(order, { headers: { 'idempotency-key': 'a b' } })
   ],
-  'a missing parameter': [
+  'an unknown parameter': [
     400,
     'invalid-parameter',
-    { url: '/admin/streams/orders:order:created/entries', headers: as('admin') }
+    { url: '/admin/streams/orders:order:created/entries?unknown=x', headers: as('admin') }
   ],
   'an entry id that is none': [
     400,
@@ -109,11 +109,16 @@ const cases: Record<string, [status: number, code: keyof typeof problems, reques
     { 'accept-post': /^application\/json/ }
   ],
   'no media type': [415, 'unsupported-media-type', posting(order, { headers: { 'content-type': '' } })],
-  'a compressed body': [
+  'a body that is not the gzip it says': [
+    400,
+    'malformed-encoding',
+    posting(order, { headers: { 'content-encoding': 'gzip' } })
+  ],
+  'another compression': [
     415,
     'unsupported-encoding',
-    posting(order, { headers: { 'content-encoding': 'gzip' } }),
-    { 'accept-encoding': 'identity' }
+    posting(order, { headers: { 'content-encoding': 'br' } }),
+    { 'accept-encoding': 'gzip, identity' }
   ],
   'an unknown type': [422, 'unknown-type', posting({ type: 'orders.order.eaten' })],
   'a type of 10,000 characters': [422, 'unknown-type', posting({ type: long })],
@@ -152,6 +157,7 @@ t.test('every fault of every event of a batch is listed with where it is', async
   const forbidden = await app.inject(
     posting([order, { type: 'users.user.renamed', data: { name: 'x' } }], { headers: as('order-publisher') })
   )
+  t.equal(forbidden.json().errors.length, 1)
   t.match(forbidden.json(), { detail: /publish for the stream 'users:user:events'/, errors: [{ pointer: '/1/type' }] })
 })
 

@@ -125,20 +125,24 @@ t.test('a takeover leaves a live consumer alone, and does nothing when it comes 
 t.test(
   'a takeover charges who may be to blame: ordinary entries once, a round of suspects not, the one alone',
   async (t) => {
-    const { at, ids } = await scene(4)
-    const [, second = '', third = '', fourth = ''] = ids
+    const { at, ids } = await scene(6)
+    const [, second = '', third = '', fourth = '', fifth = '', sixth = ''] = ids
     const claim = (id: string, owner: string, count: number) =>
       redis.xclaim(at.keys.stream, 'g', owner, 0, id, 'RETRYCOUNT', count, 'JUSTID')
     await claim(second, 'me:together', 2)
     await claim(third, 'me:alone', 2)
     await claim(fourth, 'me:alone', 3)
+    await claim(fifth, 'me:together-16', 2)
+    await claim(sixth, 'me:together-4', 2)
     const now = await beatAgo(at, 'me', 5_000)
     const taken = await takeOver(at, { victim: 'me', callerBeatMs: now, staleAfterMs: 1_000, maxAttempts: 3 })
-    t.same(taken, { status: 'stale', moved: 4, deadLetters: 1 })
+    t.same(taken, { status: 'stale', moved: 6, deadLetters: 1 })
     t.same(await owners(at), [
       [pools.suspects, 2],
-      [pools.alone, 2],
-      [pools.alone, 3]
+      [pools.suspects16, 2],
+      [pools.alone, 3],
+      [pools.suspects4, 2],
+      [pools.alone, 2]
     ])
     const [[letterId, fields] = ['', []]] = await redis.xrange(at.keys.group('g').dead, '-', '+')
     t.match(deadLetterFromEntry(letterId, fields), {
@@ -147,7 +151,7 @@ t.test(
       entryId: fourth,
       event: { id: 'event-3' }
     })
-    t.match(await redis.hgetall(at.keys.group('g').counts), { crashes: '3', redeliveries: '4', deadTotal: '1' })
+    t.match(await redis.hgetall(at.keys.group('g').counts), { crashes: '3', redeliveries: '6', deadTotal: '1' })
   }
 )
 

@@ -19,7 +19,13 @@ local function holds(consumer)
     or #redis.call('XPENDING', KEYS[3], group, '-', '+', 1, consumer) > 0
 end
 local handedOver = holds('~handed-over')
-local suspects = holds('~suspects') or holds('~alone') or holds(me .. ':together') or holds(me .. ':alone')
+local suspects = false
+for _, holder in ipairs({
+  '~suspects', '~suspects-16', '~suspects-4', '~alone',
+  me .. ':together', me .. ':together-16', me .. ':together-4', me .. ':alone'
+}) do
+  suspects = suspects or holds(holder)
+end
 
 local parked = redis.call('ZCARD', KEYS[4]) + redis.call('XLEN', KEYS[3]) + redis.call('XLEN', KEYS[5])
 local due = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')

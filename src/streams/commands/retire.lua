@@ -7,7 +7,8 @@ local group, consumer = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local beat = redis.call('ZSCORE', KEYS[3], consumer)
 if beat and time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(beat) < tonumber(ARGV[3]) then return 0 end
-local names = { consumer, consumer .. ':together', consumer .. ':alone' }
+local names = { consumer }
+for _, role in ipairs({ ':together', ':together-16', ':together-4', ':alone' }) do names[#names + 1] = consumer .. role end
 for side = 1, 2 do
   for _, name in ipairs(names) do
     if #redis.call('XPENDING', KEYS[side], group, '-', '+', 1, name) > 0 then return 0 end

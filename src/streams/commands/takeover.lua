@@ -3,7 +3,8 @@
 -- What becomes of an entry depends on the name that owns it (see src/consume/suspects.ts):
 --   victim            crashes = 0: charged one crash. More: it was read, never started; no charge.  -> ~suspects,
 --                     or ~alone once it has crashed twice
---   victim:together   ran beside other suspects: any of them may be to blame; no charge.            -> ~alone
+--   victim:together   ran beside other suspects: any of them may be to blame; no charge. The next round is smaller:
+--                     -> ~suspects-16; of victim:together-16 -> ~suspects-4; of victim:together-4 -> ~alone
 --   victim:alone      ran alone, so it is to blame: charged one crash.                              -> ~alone
 --                     With `maxAttempts` crashes it becomes a dead letter `crashed` instead.
 -- A victim that never sent a heartbeat is not one of ours (somebody claimed entries for it): what it has left idle for
@@ -47,6 +48,7 @@ local function bury(key, id, fields, reason, crashes, owner)
   if reason == 'lost' then redis.call('HINCRBY', KEYS[5], 'lost', 1) end
 end
 
+local after = { [':together'] = '~suspects-16', [':together-16'] = '~suspects-4' }
 local moved, buried, charged = 0, 0, 0
 local function takeRow(key, owner, role, row)
   local id, count = row[1], row[4]
@@ -68,6 +70,7 @@ local function takeRow(key, owner, role, row)
   elseif role == ':alone' or (role == '' and crashes == 0) then
     charge, charged = 1, charged + 1
   end
+  if beat and after[role] then pool = after[role] end
   if beat and role == '' and crashes < 2 then pool = '~suspects' end
   if role == ':alone' and crashes + charge >= tonumber(ARGV[5]) then
     buried = buried + 1
@@ -76,7 +79,7 @@ local function takeRow(key, owner, role, row)
   redis.call('XCLAIM', key, group, pool, 0, id, 'RETRYCOUNT', count + charge, 'JUSTID')
 end
 
-local roles = beat and { '', ':together', ':alone' } or { '' }
+local roles = beat and { '', ':together', ':together-16', ':together-4', ':alone' } or { '' }
 for _, role in ipairs(roles) do
   for side = 1, 2 do
     local owner = victim .. role
