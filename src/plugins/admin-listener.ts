@@ -37,7 +37,7 @@ export const adminListener = fp<AdminListenerOptions>(
 
     app.addHook('onRequest', async (request) => {
       // The route that was matched: a path may spell it in other ways.
-      const { url: path = '' } = request.routeOptions
+      const path = request.routeOptions.url ?? (request.url.split('?', 1)[0] as string)
       const { server: from } = request.raw.socket as { server?: unknown }
       if (everywhere.test(path) || operatorsOnly.test(path) === (from === server)) return
       throw new ProblemError('route-not-found')

@@ -4,7 +4,7 @@
 import { command } from './commands.ts'
 import { type GroupAddress, retireConsumer } from './groups.ts'
 import { redisNowMs } from './lag.ts'
-import { pools, reassign, sides } from './pending.ts'
+import { pools, reassign, rounds, sides } from './pending.ts'
 import { rowFrom } from './reader.ts'
 
 export interface SeekOutcome {
@@ -93,11 +93,7 @@ const MOVE_LIMIT = 200
  */
 export async function moveEntries(at: GroupAddress, from: string, to: string = pools.handedOver): Promise<number> {
   let entries = 0
-  const moves = [
-    { from, to },
-    { from: `${from}:together`, to: pools.suspects },
-    { from: `${from}:alone`, to: pools.alone }
-  ]
+  const moves = [{ from, to }, ...rounds.map(({ pool, role }) => ({ from: from + role, to: pool }))]
   for (const side of sides) {
     for (const move of moves) {
       let moved: number

@@ -53,14 +53,18 @@ t.test(
 
     const wrong: string[] = []
     let repeated = 0
+    let cutOff = 0
     for (let key = 0; key < KEYS; key += 1) {
-      const ended = (await scene.records(`k${key}`)).filter(({ what }) => what === 'end').map(({ n }) => n)
+      const records = await scene.records(`k${key}`)
+      cutOff += records.reduce((sum, { what }) => sum + (what === 'start' ? 1 : -1), 0)
+      const ended = records.filter(({ what }) => what === 'end').map(({ n }) => n)
       const distinct = [...new Set(ended)]
       repeated += ended.length - distinct.length
       const inOrder = ended.every((n, i) => i === 0 || n >= (ended[i - 1] as number))
       if (!inOrder || distinct.length !== EVENTS) wrong.push(`k${key}: ${ended.join(' ')}`)
     }
     t.same(wrong, [], 'each key: all its events, in their order')
+    t.ok(cutOff >= KILLS, `${cutOff} handlers died with their process`)
     t.comment(`${kills} kills, ${repeated} events handled again`)
     t.same(await scene.deadLetters(), [])
 
