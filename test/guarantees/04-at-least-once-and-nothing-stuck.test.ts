@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import t from 'tap'
+import { rowFrom } from '../../src/streams/reader.ts'
 import { type ConsumerProcess, consumeScene, type Scene } from '../fixtures/consumers.ts'
 import { until } from '../fixtures/until.ts'
 
@@ -26,6 +27,14 @@ async function post(scene: Scene, isOver: () => boolean): Promise<void> {
   }
 }
 
+/** True while the process runs an order alone: its death would be evidence against that order, and would be charged. */
+async function runsAlone({ redis, keys }: Scene, { child }: ConsumerProcess): Promise<boolean> {
+  const consumers = ((await redis.xinfo('CONSUMERS', keys.stream, 'g')) as unknown[][]).map(rowFrom)
+  return consumers.some(
+    ({ name, pending }) => new RegExp(`-${child.pid}-.*:alone$`).test(String(name)) && pending !== 0
+  )
+}
+
 /** Kills processes at random moments, and starts one for each that died. */
 async function killAtRandom(scene: Scene, processes: ConsumerProcess[]): Promise<void> {
   for (let kills = 0; kills < KILLS; kills++) {
@@ -33,8 +42,10 @@ async function killAtRandom(scene: Scene, processes: ConsumerProcess[]): Promise
     await until(() => processes.some(isAlive))
     const alive = processes.filter(isAlive)
     const victim = alive[Math.floor(Math.random() * alive.length)]
-    victim?.kill('SIGKILL')
-    await victim?.exited
+    if (victim === undefined) continue
+    await until(async () => !(await runsAlone(scene, victim)), { what: 'a victim that runs nothing alone' })
+    victim.kill('SIGKILL')
+    await victim.exited
     void scene.spawn(groups, { quiet: true }).then((process) => processes.push(process))
   }
 }
