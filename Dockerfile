@@ -18,5 +18,6 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 
-# Node is the first process and gets SIGTERM itself; the gateway listens for it.
-CMD ["node", "src/server.ts"]
+# Node is the first process and gets SIGTERM itself; the gateway listens for it. Most of what a request allocates is dead
+# soon: more room for the young saves a tenth to a fifth of the CPU (bench/README.md) for up to 128 MB of memory.
+CMD ["node", "--max-semi-space-size=64", "src/server.ts"]

@@ -49,9 +49,12 @@ export function createPublisher(appenderOf: (stream: string) => Appender, areCla
   return async (publications) => {
     const first = publications[0]
     if (first === undefined) return []
-    const targets = publications.map(({ stream, event }) => physicalStreamOf(stream, event))
-    if (!targets.every((target) => target !== undefined))
-      return publications.map((publication) => refused(publication, 'missing-partition-key'))
+    const targets: string[] = []
+    for (const { stream, event } of publications) {
+      const target = physicalStreamOf(stream, event)
+      if (target === undefined) return publications.map((publication) => refused(publication, 'missing-partition-key'))
+      targets.push(target)
+    }
     if (!areClaimed() && publications.some(({ stream }) => stream.partitions !== undefined))
       return publications.map((publication) => refused(publication, 'store-down'))
     if (publications.length === 1) return one(first, targets[0] as string)
