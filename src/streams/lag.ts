@@ -145,19 +145,11 @@ async function hasNoDeletions(redis: Redis, key: string): Promise<boolean> {
   return rowFrom((await redis.xinfo('STREAM', key)) as unknown[])['max-deleted-entry-id'] === '0-0'
 }
 
-interface GroupReply {
-  oldestUnreadMs?: number
-  oldestPendingMs?: number
-  delayed: number
-  requeue: number
-  dead: number
-  crashes: number
-  lost: number
-  recreated: number
-  redeliveries: number
-  consumers: number
-  paused: boolean
-}
+/** What the script answers for one group: the part of its lag that needs no more working out. */
+type GroupReply = Omit<
+  GroupLag,
+  'stream' | 'group' | 'kind' | 'unread' | 'approximate' | 'lagSeconds' | 'pending' | 'alerts'
+> & { oldestUnreadMs?: number }
 
 function replyFrom(row: readonly number[]): GroupReply {
   const [delayed = 0, requeue = 0, dead = 0, crashes = 0, lost = 0, recreated = 0, redeliveries = 0, ...rest] = row
