@@ -9,12 +9,9 @@ export const health: FastifyPluginAsyncTypebox<{ sources: ReadonlyMap<string, So
   const unconfigured = Array.from(sources.values())
     .filter(({ receive }) => receive === undefined)
     .map(({ definition }) => [`source:${definition.name}`, 'not-configured'] as const)
-  let phase: 'starting' | 'ready' | 'draining' = 'starting'
+  let started = false
   app.addHook('onReady', async () => {
-    phase = 'ready'
-  })
-  app.addHook('preClose', async () => {
-    phase = 'draining'
+    started = true
   })
 
   app.get(
@@ -50,9 +47,12 @@ export const health: FastifyPluginAsyncTypebox<{ sources: ReadonlyMap<string, So
       }
     },
     async (_request, reply) => {
-      const { redis, queuedEvents, queueLimit } = streams.health()
-      const parts = { redis, queue: queuedEvents < queueLimit ? 'ok' : 'full', ...Object.fromEntries(unconfigured) }
-      if (phase !== 'ready') return reply.code(503).send({ status: phase, parts })
+      const { redis, down, queuedEvents, queueLimit } = streams.health()
+      const queue = queuedEvents < queueLimit ? 'ok' : 'full'
+      const streamsDown = down.map((name) => [`stream:${name}`, 'down'] as const)
+      const parts = { redis, queue, ...Object.fromEntries([...streamsDown, ...unconfigured]) }
+      if (app.drain.begun) return reply.code(503).send({ status: 'draining', parts })
+      if (!started) return reply.code(503).send({ status: 'starting', parts })
       const isWhole = Object.values(parts).every((state) => state === 'ok')
       return { status: isWhole ? ('ok' as const) : ('degraded' as const), parts }
     }

@@ -21,6 +21,6 @@ export const lag: FastifyPluginAsyncTypebox = async (app) => {
         }
       }
     },
-    async () => ({ items: await streams.lag(), checkedAt: new Date().toISOString() })
+    async () => ({ ...(await streams.lagOfAll()), checkedAt: new Date().toISOString() })
   )
 }

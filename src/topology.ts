@@ -4,8 +4,8 @@
  * `defineTopology` takes the plain objects of a topology module, checks them all at once, fills in every default and
  * makes the lookup tables. The rest of Headgate reads the result and never a default.
  */
-import type { Redis } from 'ioredis'
 import type { Static, TSchema } from 'typebox'
+import type { HandlerRedis } from './streams/connections.ts'
 import type { CloudEvent, ReceivedEvent } from './streams/entry.ts'
 import { physicalStreams } from './streams/partitions.ts'
 import { type SourceDefinition, type SourceOptions, sourceDefinition } from './webhooks/source-definition.ts'
@@ -55,7 +55,7 @@ export interface HandlerContext {
   /** Aborts at `handlerTimeoutMs`, at shutdown after the grace, and when the entry was taken over. */
   signal: AbortSignal
   log: Log
-  redis: Redis
+  redis: HandlerRedis
   /** `KEY_PREFIX` in front of a key of the handler's own. */
   key: (name: string) => string
   /** Appends a follow-up event; a redelivery's publish is recognised as a duplicate, whatever its payload. */
@@ -96,7 +96,7 @@ export interface GroupOptions {
   /** Makes what the handler keeps anew, out of the whole stream. For ordered groups. */
   rebuild?: Rebuild
   alerts?: Partial<Alerts>
-  start?: (context: { redis: Redis; log: Log }) => Promise<void>
+  start?: (context: { redis: HandlerRedis; log: Log }) => Promise<void>
   stop?: () => Promise<void>
 }
 
@@ -109,7 +109,7 @@ export interface RebuildContext {
   fence: number
   signal: AbortSignal
   log: Log
-  redis: Redis
+  redis: HandlerRedis
   key: (name: string) => string
 }
 
@@ -128,6 +128,11 @@ export interface StreamOptions {
   events?: Record<string, TSchema>
   retention?: { maxLength: number; hardLimit?: number; unread?: 'keep' | 'drop' } | { keepAll: true }
   durability?: DurabilityLevel
+  /**
+   * How many replicas must have an event before `replicated` is answered; 1 unless given. `all`: every replica the master
+   * is known to have, those that are away at the moment included, so that whichever is promoted next has it. Without one
+   * of them appends are then answered 503 until it is back (see src/streams/replicas.ts).
+   */
   replicas?: number | 'all'
   /** How long a client's event id or Idempotency-Key is remembered. */
   dedupeWindowMs?: number

@@ -68,10 +68,12 @@ export class OrderedCalls {
     const call = new Call({ ...entry, deliveries: 1 + entry.crashes }, lease.owner, past)
     call.startedAt = performance.now()
     this.#running.add(call)
+    this.#options.environment.tally.running += 1
     this.#open += 1
     const ended = await this.#handle(call)
     call.ended = true
     this.#running.delete(call)
+    this.#count(call, ended)
     onEnd()
     const settled = await this.#settle(entry, call, ended)
     this.#open -= 1
@@ -136,6 +138,13 @@ export class OrderedCalls {
         })
       this.#handlers.add(returned)
     })
+  }
+
+  #count({ startedAt }: Call, ended: Ended): void {
+    const { tally } = this.#options.environment
+    if (ended.kind === 'handled') tally.handled(startedAt)
+    else if (ended.kind === 'failed') tally.failed(startedAt, ended.error)
+    else tally.abandoned(startedAt)
   }
 
   async #settle(entry: OrderedEntry, call: Call, ended: Ended): Promise<Settled> {

@@ -7,13 +7,14 @@
  */
 import { ensureGroup, type GroupAddress } from '../streams/groups.ts'
 import { claimLease, type OrderedPulse, releaseLease } from '../streams/leases.ts'
-import type { GroupDefinition, Log } from '../topology.ts'
+import type { GroupDefinition, Handler, Log } from '../topology.ts'
 import { OrderedPartition, type OrderedPartitionOptions } from './ordered-partition.ts'
 import { fairShare } from './ordered-share.ts'
+import { Sight } from './sight.ts'
 
 type Shared = Omit<
   OrderedPartitionOptions,
-  'at' | 'lease' | 'inDoubt' | 'claimedAt' | 'partition' | 'onLost' | 'repair'
+  'at' | 'lease' | 'inDoubt' | 'claimedAt' | 'partition' | 'handler' | 'onLost' | 'repair'
 >
 
 export interface OrderedHoldingsOptions {
@@ -21,6 +22,7 @@ export interface OrderedHoldingsOptions {
   partitions: readonly GroupAddress[]
   definition: GroupDefinition
   consumer: string
+  handlerOf: (partition: number) => Handler
   log: Log
   /** What every partition works with. */
   shared: Shared
@@ -33,6 +35,10 @@ export class OrderedHoldings {
   readonly #owned = new Map<number, OrderedPartition>()
   /** Partitions that were lost while handlers ran, until these have returned. */
   readonly #ending = new Set<number>()
+  /** Taken, and not logged yet. */
+  #taken: number[] = []
+  /** Of the servers the partitions are on. */
+  readonly #sight: Sight
   #lastPulse?: number
   /** Redis milliseconds; undefined: sight was lost, and the next heartbeat begins anew. */
   #sightSince?: number
@@ -40,6 +46,7 @@ export class OrderedHoldings {
 
   constructor(options: OrderedHoldingsOptions) {
     this.#options = options
+    this.#sight = new Sight(options.partitions.map(({ redis }) => redis))
   }
 
   /** Those it owns, which may be on their way out. */
@@ -59,6 +66,7 @@ export class OrderedHoldings {
   /** Takes and gives back nothing more. */
   stop(): void {
     this.#stopping = true
+    this.#sight.stop()
   }
 
   /** Moves towards the fair share. Rejects when Redis does not answer. */
@@ -67,6 +75,7 @@ export class OrderedHoldings {
     const gapMs = pulse.now - (this.#lastPulse ?? 0)
     if (this.#sightSince === undefined || gapMs > definition.staleAfterMs / 2) this.#sightSince = pulse.now
     this.#lastPulse = pulse.now
+    this.#sight.look(pulse.now)
     if (this.#stopping) return
     const share = fairShare(partitions.length, pulse.living, consumer)
     const kept = () => Array.from(this.#owned).filter(([, partition]) => !partition.draining)
@@ -74,12 +83,27 @@ export class OrderedHoldings {
     for (const [index, partition] of fewestFirst.slice(0, Math.max(0, fewestFirst.length - share)))
       void this.#giveBack(index, partition)
     const mayTakeOver = pulse.now - this.#sightSince >= definition.staleAfterMs
+    let failure: unknown
     // Everyone begins to look elsewhere, so that they do not all ask for the same one.
     const first = Math.max(0, pulse.living.indexOf(consumer)) * share
     for (let n = 0; n < partitions.length && kept().length < share && !this.#stopping; n += 1) {
       const index = (first + n) % partitions.length
-      if (!this.#owned.has(index) && !this.#ending.has(index)) await this.#claim(index, mayTakeOver)
+      const { redis } = partitions[index] as GroupAddress
+      if (this.#owned.has(index) || this.#ending.has(index) || redis.status !== 'ready') continue
+      const inSight = mayTakeOver && this.#sight.has(redis, definition.staleAfterMs, pulse.now)
+      await this.#claim(index, inSight).catch((error: unknown) => {
+        failure ??= error
+      })
     }
+    this.#tellTaken()
+    if (failure !== undefined) throw failure
+  }
+
+  #tellTaken(): void {
+    const { definition, log } = this.#options
+    if (this.#taken.length === 0) return
+    log.info({ stream: definition.stream, group: definition.name, partitions: this.#taken }, 'Partitions taken')
+    this.#taken = []
   }
 
   async #claim(index: number, mayTakeOver: boolean): Promise<void> {
@@ -91,12 +115,13 @@ export class OrderedHoldings {
     if (claimed === undefined) return
     const about = { stream: definition.stream, group: definition.name, partition: index }
     if (claimed.inDoubt) log.warn(about, 'Partition taken over from a process that vanished')
-    else log.info(about, 'Partition taken')
+    else this.#taken.push(index)
     const partition = new OrderedPartition({
       ...this.#options.shared,
       ...claimed,
       at,
       partition: index,
+      handler: this.#options.handlerOf(index),
       claimedAt,
       onLost: () => this.#onLost(index, partition),
       repair: () => this.#ensureGroup(at)

@@ -54,6 +54,8 @@ export class OrderedPartition {
   #state: 'loading' | 'doubted' | 'open' = 'loading'
   #busy: Promise<unknown> = Promise.resolve()
   #reading = false
+  /** The last read failed, and that was said. */
+  #failing = false
   #cleared = false
   #rebuilding?: Promise<void>
   #draining = false
@@ -142,6 +144,7 @@ export class OrderedPartition {
     this.#busy = read.catch(() => undefined)
     try {
       const found = await read
+      this.#failing = false
       if (found === undefined) this.#tenure.lose()
       for (const entry of found?.entries ?? []) this.#backlog.admit(entry)
       if (found?.cursors !== undefined) this.cursors = found.cursors
@@ -256,8 +259,10 @@ export class OrderedPartition {
   async #recover(error: unknown): Promise<void> {
     const { log, definition, repair } = this.#options
     if (redisFailure(error) === 'missing-group') await repair().catch(() => undefined)
-    else if (!this.#tenure.lost)
+    else if (!this.#tenure.lost && !this.#failing) {
+      this.#failing = true
       log.warn({ err: error, group: definition.name }, 'Reading a partition failed; trying again')
+    }
     await pause(RETRY_MS)
   }
 }

@@ -2,7 +2,6 @@
  * An ordered group in one process: it beats for the group as a whole, which tells who shares the partitions, renews the
  * leases of those it owns (ordered-holdings.ts), reads where something is missing, and hands out the handler slots.
  */
-import type { Redis } from 'ioredis'
 import type { CloudEvent } from '../streams/entry.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import { type OrderedPulse, orderedBeat, releaseLease } from '../streams/leases.ts'
@@ -12,12 +11,14 @@ import { Circuit } from './circuit.ts'
 import type { Gate } from './gate.ts'
 import { OrderedHoldings } from './ordered-holdings.ts'
 import type { OrderedPartition } from './ordered-partition.ts'
-import { OrderedTail } from './ordered-tail.ts'
+import { OrderedTail, type OrderedTailOptions } from './ordered-tail.ts'
 import { RateLimit } from './rate-limit.ts'
 import { Wake } from './wake.ts'
 
 const MAX_TICK_MS = 500
 const RETRY_MS = 100
+/** How long a partition whose server does not answer may keep the others from being read. */
+const READ_MS = 250
 /** After the grace, how long acks and failures may take to reach Redis. */
 const SETTLE_MS = 2_000
 
@@ -27,11 +28,10 @@ export interface OrderedWorkerOptions {
   /** Of the physical streams, in their order. */
   partitions: readonly GroupAddress[]
   definition: GroupDefinition
-  handler: Handler
+  handlerOf: (partition: number) => Handler
   keyOf: (event: CloudEvent) => string | undefined
   consumer: string
-  /** A connection nobody else uses; the worker connects and closes it. */
-  connection: Redis
+  tail: OrderedTailOptions
   gate: Gate
   environment: Omit<CallEnvironment, 'assertOwned'>
   log: Log
@@ -53,6 +53,7 @@ export class OrderedWorker {
   /** Redis milliseconds minus monotonic milliseconds. */
   #offset = 0
   #loops?: [Promise<void>, Promise<void>]
+  #balancing?: Promise<void>
   #alarm?: NodeJS.Timeout
   /** Partitions whose streams are being waited on. */
   #watched = new Set<OrderedPartition>()
@@ -77,7 +78,7 @@ export class OrderedWorker {
       },
       onLeft: () => this.#tick.notify()
     })
-    this.#tail = new OrderedTail(options.connection, options.at.redis)
+    this.#tail = new OrderedTail(options.tail)
     this.#stopListening = options.gate.onOpen(() => this.#onChange())
   }
 
@@ -103,7 +104,6 @@ export class OrderedWorker {
   start(): void {
     if (this.#loops !== undefined) return
     this.#options.at.redis.on('close', this.#lostSight)
-    this.#tail.start(() => this.#work.notify())
     this.#loops = [this.#beat(), this.#read()]
   }
 
@@ -128,7 +128,8 @@ export class OrderedWorker {
     const settleEnds = setTimeout(close, graceMs + SETTLE_MS)
     const drained = Promise.all(owned.map((partition) => partition.drain()))
     this.#work.notify()
-    await this.#tail.stop(this.#loops?.[1])
+    this.#tail.stop()
+    await this.#loops?.[1]
     await drained
     clearTimeout(graceEnds)
     clearTimeout(settleEnds)
@@ -177,8 +178,12 @@ export class OrderedWorker {
     this.#pulse = pulse
     this.#sentAt = sentAt
     this.#offset = pulse.now - performance.now()
-    await Promise.all(this.#holdings.all.map((partition) => partition.renew()))
-    await this.#holdings.balance(pulse)
+    // A partition whose server does not answer must not keep the others waiting. Its lease runs out.
+    await within(this.#tickMs, Promise.allSettled(this.#holdings.all.map((partition) => partition.renew())))
+    this.#balancing ??= this.#holdings.balance(pulse).finally(() => {
+      this.#balancing = undefined
+    })
+    await within(this.#tickMs, this.#balancing)
     this.#onChange()
   }
 
@@ -223,9 +228,10 @@ export class OrderedWorker {
     const { group } = this.#options.at
     while (!this.#stopping) {
       const wanting = this.#wanting()
-      const brought = await Promise.all(wanting.map((partition) => partition.read()))
+      const brought = await within(READ_MS, Promise.all(wanting.map((partition) => partition.read())))
       this.#onChange()
-      if (this.#stopping || brought.includes(true)) continue
+      // One that is still being read wants nothing more: the next round is without it.
+      if (this.#stopping || brought === undefined || brought.includes(true)) continue
       this.#watched = new Set(wanting)
       const after = wanting.flatMap(({ at: { keys }, cursors: [stream, requeue] }) => [
         [keys.stream, stream] as const,
@@ -235,6 +241,15 @@ export class OrderedWorker {
       this.#watched = new Set()
     }
   }
+}
+
+/** What it resolves with, or undefined when it takes longer. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms)
+  })
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }
 
 function pause(ms: number): Promise<void> {

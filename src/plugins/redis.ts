@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import fp from 'fastify-plugin'
-import { type Connections, createConnections } from '../streams/connections.ts'
+import { StartupError } from '../startup-error.ts'
+import { type Connections, createConnections, type HandlerRedis } from '../streams/connections.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,22 +19,28 @@ export interface RedisOptions {
 /** The connections to Redis. The gateway starts without Redis too: it answers 503 until it is there. */
 export const redis = fp<RedisOptions>(
   async (app, { url, caFile, offline }) => {
-    const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
+    const ca = caFile === undefined ? undefined : await authorityFrom(caFile)
     const connections = createConnections({ url, ca }, app.log)
     app.decorate('redis', connections)
     app.addHook('onReady', async () => {
-      if (!offline) await connections.connect().catch(() => app.log.warn('Redis cannot be reached yet'))
+      // What is not up yet has said so in the log, and goes on trying.
+      if (!offline) await connections.connect().catch(() => undefined)
     })
     app.addHook('onClose', () => connections.close())
   },
   { name: 'redis', fastify: '5.x' }
 )
 
-/** True if every connection is up, else a promise of the moment when each has been. */
-export function whenConnected({ append, consume, admin, handlers }: Connections): true | Promise<void> {
-  const waiting = [append, consume, admin, handlers].filter(({ status }) => status !== 'ready')
-  if (waiting.length === 0) return true
-  return Promise.all(waiting.map((connection) => new Promise((resolve) => connection.once('ready', resolve)))).then(
-    () => undefined
-  )
+/** True if the connection is up, else a promise of the moment when it first is. */
+export function whenReady(connection: HandlerRedis): true | Promise<void> {
+  if (connection.status === 'ready') return true
+  return new Promise((resolve) => connection.once('ready', () => resolve()))
+}
+
+async function authorityFrom(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (err) {
+    throw new StartupError(`REDIS_TLS_CA_FILE cannot be read: ${(err as Error).message}`)
+  }
 }

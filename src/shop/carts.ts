@@ -4,7 +4,6 @@
  * event that went in. An event that is not newer than that has been applied and changes nothing. (So has, for this hash,
  * a dead letter that is replayed after newer events of its cart; a rebuild takes it in.)
  */
-import type { Redis } from 'ioredis'
 import type { CartItemAdded } from '../../schemas/events/carts.ts'
 import type { ReceivedEvent } from '../streams/entry.ts'
 import type { HandlerContext, Rebuild } from '../topology.ts'
@@ -83,12 +82,13 @@ export const rebuildCarts: Rebuild = async (events, { redis, key, fence, signal 
   }
 }
 
+/** A brace in a user's id would be read as a hash tag, and put the two hashes of a cart into different slots. */
 function cartName({ subject = '' }: ReceivedEvent): string {
-  return `cart:current:${subject}`
+  return `cart:current:${subject.replace(/[{}]/g, encodeURIComponent)}`
 }
 
 function apply(
-  redis: Redis,
+  redis: HandlerContext['redis'],
   hash: string,
   entryId: string,
   { type, data }: ReceivedEvent,

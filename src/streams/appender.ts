@@ -16,14 +16,16 @@
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
+import type { Histogram } from '../metrics/histogram.ts'
 import type { Log, StreamDefinition } from '../topology.ts'
-import { encodedCommand } from './commands.ts'
+import type { AppendTally } from './append-tally.ts'
+import { type Encoded, encodedCommand } from './commands.ts'
 import type { DurabilityPlan } from './durability.ts'
 import { type AppendUnit, flushCall, flushResults } from './flush.ts'
 import type { Keys } from './keys.ts'
 import type { AppendOutcome, Refusal, RefusalCode } from './outcomes.ts'
 import { hasRoom, type QueueBudget } from './queue-budget.ts'
-import { redisFailure } from './redis-errors.ts'
+import { isMissingScript, isMoving, redisFailure } from './redis-errors.ts'
 import type { Retention } from './retention.ts'
 
 export interface Appender {
@@ -51,11 +53,26 @@ interface Flight {
   sent: boolean
 }
 
+/** What became of the tries of one flush so far. */
+interface Tries {
+  /** One may have run: no answer came, or none to what it waits for. */
+  left: boolean
+  /** Redis refused the last one for a passing reason. */
+  refused: boolean
+  trimmed: boolean
+  /** Connections that broke under it. */
+  lost: number
+}
+
 /** One script call of 1,000 events keeps Redis busy for about 5 ms; more would delay everyone else. */
 const MAX_FLUSH_EVENTS = 1_000
 const MAX_FLUSH_BYTES = 1_048_576
 /** Between two tries of a flush that Redis refused for a passing reason, such as a failover. */
 const RETRY_MS = 50
+/** After a refusal, a try that has less time left than this is not begun. */
+const LAST_TRY_MS = 100
+/** Redis must have answered a WAIT before its silence makes us give the connection up. */
+const MAX_WAIT_MS = 5_000
 
 export function createAppender(options: {
   redis: Redis
@@ -68,15 +85,16 @@ export function createAppender(options: {
   /** Asked for each flush. */
   durability: () => DurabilityPlan
   commandTimeoutMs: number
+  tally: AppendTally
   log: Log
 }): Appender {
-  const { redis, stream, budget, retention, commandTimeoutMs } = options
+  const { redis, stream, budget, retention, commandTimeoutMs, tally } = options
   const log = options.log
   // The answer has to be back before the requests give up.
-  const waitMs = Math.floor(commandTimeoutMs / 2)
+  const waitMs = Math.min(Math.floor(commandTimeoutMs / 2), MAX_WAIT_MS)
   const keys = options.keys.of(stream.name)
   const flushKey = keys.flush(randomUUID())
-  const send = encodedCommand<[number, string]>(redis, 'append')
+  const script = encodedCommand<[number, string]>(redis, 'append')
   const limitOf = (unit: AppendUnit) => {
     const limit = options.hardLimit()
     return Math.min(unit.fromHandler ? Math.floor(limit * 1.1) : limit, Number.MAX_SAFE_INTEGER)
@@ -92,6 +110,8 @@ export function createAppender(options: {
   let running = false
   let deadline: NodeJS.Timeout | undefined
   let downSince: number | undefined
+  /** What Redis said last is that the stream's slot is on its way to another node. */
+  let moving = false
   let idle: (() => void)[] = []
 
   function append(unit: AppendUnit): Promise<AppendOutcome> {
@@ -99,7 +119,7 @@ export function createAppender(options: {
     // Once Redis has been away for as long as anyone would wait, waiting is not worth a place in the queue.
     if (redis.status !== 'ready' && downSince !== undefined && performance.now() - downSince > commandTimeoutMs)
       return Promise.resolve(refused('store-down'))
-    const size = bytesOf(unit)
+    const size = bytesOf(unit, tally.eventBytes)
     if (!hasRoom(budget, unit.events.length, size, events, bytes)) return Promise.resolve(refused('overloaded'))
     budget.events += unit.events.length
     budget.bytes += size
@@ -119,6 +139,7 @@ export function createAppender(options: {
   function settle(waiting: Waiting, outcome: AppendOutcome): void {
     if (waiting.settled) return
     waiting.settled = true
+    tally.appendSeconds.observe((performance.now() - waiting.expiresAt + commandTimeoutMs) / 1_000)
     const count = waiting.unit.events.length
     budget.events -= count
     budget.bytes -= waiting.bytes
@@ -133,16 +154,20 @@ export function createAppender(options: {
     let next = Number.POSITIVE_INFINITY
     for (const waiting of flight?.units ?? []) {
       if (waiting.settled) continue
-      if (waiting.expiresAt <= now) settle(waiting, refused(flight?.sent ? 'outcome-unknown' : 'store-down'))
+      if (waiting.expiresAt <= now) settle(waiting, refused(flight?.sent ? 'outcome-unknown' : notStored()))
       else next = Math.min(next, waiting.expiresAt)
     }
     for (const waiting of queue) {
       // A unit put back after a refusal may have been sent, and surely was not stored.
-      if (waiting.expiresAt <= now) settle(waiting, refused('store-down'))
+      if (waiting.expiresAt <= now) settle(waiting, refused(notStored()))
       else next = Math.min(next, waiting.expiresAt)
     }
     queue = queue.filter((waiting) => !waiting.settled)
     if (next !== Number.POSITIVE_INFINITY) deadline = setTimeout(expire, next - now + 1)
+  }
+
+  function notStored(): RefusalCode {
+    return moving ? 'store-moving' : 'store-down'
   }
 
   async function run(): Promise<void> {
@@ -179,9 +204,7 @@ export function createAppender(options: {
 
   /** Sends one flush until it is answered, refused for good, or nobody waits for it any more. */
   async function deliver(current: Flight, number: number): Promise<void> {
-    const units = current.units.map((waiting) => waiting.unit)
-    let left = false
-    let trimmed = false
+    const tries: Tries = { left: false, refused: false, trimmed: false, lost: 0 }
     while (current.units.some((waiting) => !waiting.settled)) {
       if (redis.status !== 'ready') {
         downSince ??= performance.now()
@@ -195,27 +218,67 @@ export function createAppender(options: {
         await sleep(RETRY_MS)
         continue
       }
+      if (!tries.left) dropLate(current, tries)
+      if (current.units.length === 0) return
+      const units = current.units.map((waiting) => waiting.unit)
       const call = flushCall(keys, flushKey, number, units, limitOf, plan.wait !== undefined)
       try {
         current.sent = true
-        const [[length, text], durable] = await Promise.all([send(keys.stream, call), waitFor(plan)])
-        const full = answer(current, text, plan, durable)
+        const sentAt = performance.now()
+        const [[length, text], durable] = await stored(call, plan, tries)
+        moving = false
+        const full = answer(current, text, plan, durable, sentAt)
         if (full.length > 0) await makeRoom(full)
         else if (length > trimAbove) trimLater()
         return
       } catch (err) {
-        const failure = redisFailure(err)
-        left ||= failure === 'unknown'
-        current.sent = left
-        // A dying connection can still call itself ready: without a turn of the event loop it would never say otherwise.
-        if (failure === 'unsent' || failure === 'unknown') await nextTurn()
-        else if (failure === 'refused') await sleep(RETRY_MS)
-        else if (failure === 'full' && !trimmed) {
-          trimmed = true
-          await retention.trim(true).catch(() => {})
-        } else fail(current, failure === 'full' ? 'store-full' : left ? 'outcome-unknown' : 'store-down', err)
+        await recover(current, tries, err)
       }
     }
+  }
+
+  /**
+   * Before a try of a flush that has surely not run: who was told that nothing was stored is left out. After a refusal
+   * that goes also for who would have to be told in the middle of the next try, when nobody can know. A flush that may
+   * have run stays as it is, or its answer would not fit.
+   */
+  function dropLate(current: Flight, tries: Tries): void {
+    const from = tries.refused ? performance.now() + LAST_TRY_MS : Number.NEGATIVE_INFINITY
+    for (const waiting of current.units) if (waiting.expiresAt < from) settle(waiting, refused(notStored()))
+    current.units = current.units.filter((waiting) => !waiting.settled)
+  }
+
+  /** The flush and what waits behind it, written in one go. If the flush was answered and the wait was not, it has left. */
+  async function stored(call: Encoded, plan: DurabilityPlan, tries: Tries): Promise<[[number, string], boolean]> {
+    const sending = script.send(keys.stream, call)
+    const waiting = waitFor(plan)
+    waiting.catch(() => undefined)
+    const flushed = await sending
+    try {
+      return [flushed, await waiting]
+    } catch (err) {
+      tries.left = true
+      throw err
+    }
+  }
+
+  /** Returns when the flush may be tried again, or was given up. */
+  async function recover(current: Flight, tries: Tries, err: unknown): Promise<void> {
+    const failure = redisFailure(err)
+    moving = isMoving(err)
+    tries.left ||= failure === 'unknown'
+    tries.refused = failure === 'refused' && !isMissingScript(err)
+    current.sent = tries.left
+    if (failure === 'unsent' || failure === 'unknown') {
+      // A dying connection can still call itself ready: without a turn of the event loop it would never say otherwise.
+      await (tries.lost === 0 ? nextTurn() : sleep(RETRY_MS))
+      tries.lost += 1
+    } else if (isMissingScript(err)) await script.load().catch(() => sleep(RETRY_MS))
+    else if (failure === 'refused') await sleep(RETRY_MS)
+    else if (failure === 'full' && !tries.trimmed) {
+      tries.trimmed = true
+      await retention.trim(true).catch(() => {})
+    } else fail(current, failure === 'full' ? 'store-full' : tries.left ? 'outcome-unknown' : 'store-down', err)
   }
 
   /**
@@ -236,12 +299,11 @@ export function createAppender(options: {
   }
 
   /** Settles every unit but those there was no room for. */
-  function answer(current: Flight, text: string, plan: DurabilityPlan, durable: boolean): Waiting[] {
+  function answer(current: Flight, text: string, plan: DurabilityPlan, durable: boolean, sentAt: number): Waiting[] {
     const full: Waiting[] = []
-    const results = flushResults(
-      text,
-      current.units.map((waiting) => waiting.unit)
-    )
+    const units = current.units.map((waiting) => waiting.unit)
+    const results = flushResults(text, units)
+    tally.answered(units, results, sentAt)
     current.units.forEach((waiting, i) => {
       const result = results[i]
       if (result?.status === 'appended' && !durable) settle(waiting, refused('durability-unknown'))
@@ -302,9 +364,17 @@ function refused(code: RefusalCode): Refusal {
   return { status: 'refused', code }
 }
 
-/** What the unit weighs in the queue, in UTF-16 units: close enough to bytes to bound memory. */
-function bytesOf(unit: AppendUnit): number {
-  let size = 0
-  for (const { fields } of unit.events) for (const field of fields) size += field.length
-  return size
+/**
+ * What the unit weighs in the queue, in UTF-16 units: close enough to bytes to bound memory. Each event's share goes into
+ * `sizes`.
+ */
+function bytesOf(unit: AppendUnit, sizes: Histogram): number {
+  let total = 0
+  for (const { fields } of unit.events) {
+    let size = 0
+    for (const field of fields) size += field.length
+    sizes.observe(size)
+    total += size
+  }
+  return total
 }

@@ -1,7 +1,7 @@
 /**
  * The audit: what operators changed, who, from where and with what result, in one capped stream.
  */
-import type { Redis } from 'ioredis'
+import type { RedisOf } from './connections.ts'
 import type { Keys } from './keys.ts'
 import { rowFrom } from './reader.ts'
 
@@ -36,7 +36,8 @@ export interface Audit {
 const KEPT = 10_000
 const MAX_TEXT = 2_000
 
-export function createAudit(redis: Redis, keys: Keys): Audit {
+export function createAudit(redisOf: RedisOf, keys: Keys): Audit {
+  const redis = redisOf(keys.audit)
   return {
     async record({ status, result, arguments: given, ...rest }) {
       const fields = Object.entries({

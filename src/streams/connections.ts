@@ -1,91 +1,142 @@
 /**
  * Connections to Redis, one kind per use. A command that fails is never resent behind our back: whoever sent it knows
  * whether it may have run (redis-errors.ts) and whether sending it again is safe.
+ *
+ * On one server, and on the master that Sentinels name, all streams share one connection per use. On a Cluster each
+ * stream has its own, which follows the stream's slot from master to master. So everywhere a connection's state is that
+ * of exactly the server its stream is on, and what was sent on it in a row went there in a row.
  */
-import { Redis, type RedisOptions } from 'ioredis'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis, RedisOptions } from 'ioredis'
 import type { Log } from '../topology.ts'
+import { createConnectionLog } from './connection-log.ts'
+import { type HandlerRedis, serverFrom } from './redis-forms.ts'
+import { redisTarget } from './redis-url.ts'
 
-/** How long a blocking read may wait for the next entry. */
-export const BLOCK_MS = 2_000
+export { BLOCK_MS, type HandlerRedis } from './redis-forms.ts'
 
-const options: RedisOptions = {
-  lazyConnect: true,
-  // A command sent while the connection is down fails at once and has surely not run.
-  enableOfflineQueue: false,
-  // A command whose connection dies fails at once; whether it ran is unknown. ioredis would resend, and double it.
-  maxRetriesPerRequest: 0,
-  // After a failover the old master answers READONLY: reconnect, and let the sender decide about its command.
-  reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 1 : false),
-  retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
-  connectTimeout: 2_000
-}
+/** How long `connect` waits for a server that answers nothing at all. */
+const PATIENCE_MS = 3_000
 
-/** `redis://`, `rediss://` or `unix:///path/to.sock`. */
+/** What differs between the uses. */
+const uses = {
+  append: {},
+  'append-waiting': {},
+  consume: { commandTimeout: 5_000 },
+  admin: { commandTimeout: 10_000, socketTimeout: 12_000 }
+} satisfies Record<string, RedisOptions>
+
+type Use = keyof typeof uses
+
 export interface ConnectionTarget {
+  /** See redis-url.ts. */
   url: string
-  /** PEM text of the certificate authority for `rediss://`. */
+  /** PEM text of the certificate authority for the forms with TLS. */
   ca?: string
 }
 
+/** The connection to the server that holds a key: always the same one for the same key. */
+export type RedisOf = (key: string) => Redis
+
 export interface Connections {
   /** Appends only: nothing slow ever waits in front of a producer. */
-  append: Redis
+  append: RedisOf
   /** Appends that wait until they are on disk or on replicas. */
-  appendWaiting: Redis
+  appendWaiting: RedisOf
   /** What consumers tell Redis: acks, failures, heartbeats, takeovers. */
-  consume: Redis
+  consume: RedisOf
   /** Lookups by operators. */
-  admin: Redis
+  admin: RedisOf
   /** What handlers of the topology get. */
-  handlers: Redis
-  /** A connection of its own for one blocking reader; the one who opens it closes it. */
-  openReader: (name: string) => Redis
+  handlers: HandlerRedis
+  /** A connection of its own for one blocking reader of the key; the one who opens it closes it. */
+  openReader: (name: string, key: string) => Redis
+  /** Keys with the same home can be read in one command. */
+  homeOf: (key: string) => string
+  /** Streams are on servers of their own. */
+  isCluster: boolean
+  /** Per use: does every connection of it stand? */
+  states: () => [use: string, up: boolean][]
+  /**
+   * Resolves after the first attempt of every connection, at the latest after 3 s; what is not up then goes on trying.
+   * Rejects when none is. A connection that is first asked for later connects at once.
+   */
   connect: () => Promise<void>
   close: () => Promise<void>
 }
 
-/** Opens nothing yet; `connect` does. Connections name themselves `headgate:<use>` in CLIENT LIST. */
+/**
+ * Opens nothing yet; `connect` does. Connections name themselves `headgate:<use>` in CLIENT LIST.
+ * Throws when the URL cannot be used.
+ */
 export function createConnections(target: ConnectionTarget, log: Log): Connections {
-  const open = (use: string, more: RedisOptions): Redis => {
-    const redis = connection(target, { ...options, connectionName: `headgate:${use}`, ...more })
-    let failing = false
-    redis.on('error', (err: Error) => {
-      // One line when a connection breaks, not one per attempt to mend it.
-      if (failing) return
-      failing = true
-      log.warn({ err, connection: use }, 'Redis connection lost, reconnecting')
-    })
-    redis.on('ready', () => {
-      if (failing) log.info({ connection: use }, 'Redis connection is back')
-      failing = false
-    })
+  const server = serverFrom(redisTarget(target.url), target.ca, createConnectionLog(log))
+  const opened = new Map<string, Redis>()
+  let isOpen = false
+  const connectionOf = (use: Use, key: string): Redis => {
+    const name = `${use} ${server.homeOf(key)}`
+    let redis = opened.get(name)
+    if (redis === undefined) {
+      redis = server.open(use, key, uses[use])
+      opened.set(name, redis)
+      if (isOpen) redis.connect().catch(() => undefined)
+    }
     return redis
   }
-  const append = open('append', { socketTimeout: 10_000 })
-  const appendWaiting = open('append-waiting', { socketTimeout: 10_000 })
-  const consume = open('consume', { commandTimeout: 5_000, socketTimeout: 10_000 })
-  const admin = open('admin', { commandTimeout: 10_000 })
-  const handlers = open('handlers', { commandTimeout: 5_000 })
-  const all = [append, appendWaiting, consume, admin, handlers]
+  if (!server.isCluster) for (const use of Object.keys(uses) as Use[]) connectionOf(use, '')
+  const handlers = server.openHandlers()
   return {
-    append,
-    appendWaiting,
-    consume,
-    admin,
+    append: (key) => connectionOf('append', key),
+    appendWaiting: (key) => connectionOf('append-waiting', key),
+    consume: (key) => connectionOf('consume', key),
+    admin: (key) => connectionOf('admin', key),
     handlers,
     // A read that Redis answered after we gave up would be delivered to nobody, so only a dead socket ends it.
-    openReader: (name) => open(`read:${name}`, { socketTimeout: BLOCK_MS + 5_000 }),
+    openReader: (name, key) => server.open(`read:${name}`, key, {}),
+    homeOf: server.homeOf,
+    isCluster: server.isCluster,
+    states() {
+      const up = new Map([['handlers', handlers.status === 'ready']])
+      for (const [name, { status }] of opened) {
+        const use = name.split(' ', 1)[0] as string
+        up.set(use, up.get(use) !== false && status === 'ready')
+      }
+      return [...up]
+    },
     async connect() {
-      await Promise.all(all.map((redis) => redis.connect()))
+      isOpen = true
+      server.start()
+      const all = [handlers, ...opened.values()]
+      await Promise.race([Promise.all(all.map(firstAttempt)), sleep(PATIENCE_MS, undefined, { ref: false })])
+      if (!all.some(({ status }) => status === 'ready')) throw new Error('Redis cannot be reached')
     },
     async close() {
-      for (const redis of all) redis.disconnect()
+      server.stop()
+      for (const redis of [handlers, ...opened.values()]) redis.disconnect()
     }
   }
 }
 
-function connection(target: ConnectionTarget, more: RedisOptions): Redis {
-  const tls = target.ca === undefined ? {} : { tls: { ca: target.ca } }
-  if (target.url.startsWith('unix://')) return new Redis({ ...more, path: target.url.slice('unix://'.length) })
-  return new Redis(target.url, { ...more, ...tls })
+/** Resolves when the attempt to connect that is under way, if one is, has succeeded or failed. */
+export function attempted(redis: Redis): Promise<void> {
+  if (redis.status !== 'connecting' && redis.status !== 'connect') return Promise.resolve()
+  return new Promise((resolve) => {
+    const done = () => {
+      redis.off('ready', done)
+      redis.off('close', done)
+      resolve()
+    }
+    redis.on('ready', done)
+    redis.on('close', done)
+  })
+}
+
+/** Begins to connect. A Cluster's own promise stays open when its first attempt fails late, so the events tell. */
+function firstAttempt(redis: HandlerRedis): Promise<void> {
+  const attempt = new Promise<void>((resolve) => {
+    redis.once('ready', resolve)
+    redis.once('close', resolve)
+  })
+  redis.connect().catch(() => undefined)
+  return attempt
 }

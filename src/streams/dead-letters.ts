@@ -5,6 +5,7 @@
 import { command } from './commands.ts'
 import { type CloudEvent, eventFromFields } from './entry.ts'
 import type { GroupAddress } from './groups.ts'
+import { ofVersion1 } from './record-version.ts'
 
 export type DeadReason = 'exhausted' | 'rejected' | 'crashed' | 'lost' | 'undecodable'
 
@@ -39,6 +40,8 @@ export interface FailureRecord {
 
 /** The first five failures, the last five after them, and how many there were. */
 export interface FailureHistory {
+  /** Absent is 1 (see record-version.ts). */
+  v?: 1
   total: number
   first: FailureRecord[]
   last: FailureRecord[]
@@ -60,7 +63,7 @@ export function deadLetterFromEntry(id: string, fields: readonly string[]): Dead
     firstFailedAt: Number(about.firstFailedAt ?? 0),
     lastFailedAt: Number(about.lastFailedAt ?? 0),
     consumer: about.consumer ?? '',
-    errors: about.errors ? (JSON.parse(about.errors) as FailureHistory) : undefined,
+    errors: failureHistory(about.errors),
     fingerprint: about.fingerprint ?? '',
     event: eventFromFields(fields)
   }
@@ -216,9 +219,13 @@ export async function discardDeadLetter(at: GroupAddress, id: string): Promise<b
   return found.matches.length === 1
 }
 
+/** A history in JSON text; undefined when there is none, or a newer Headgate has written it. */
+export function failureHistory(errors: string | undefined): FailureHistory | undefined {
+  return errors ? ofVersion1<FailureHistory>(errors) : undefined
+}
+
 /** The last failure of a history in JSON text. */
 export function lastFailure(errors: string): FailureRecord | undefined {
-  if (errors === '') return undefined
-  const { first, last } = JSON.parse(errors) as FailureHistory
+  const { first, last } = failureHistory(errors) ?? { first: [], last: [] }
   return last.at(-1) ?? first.at(-1)
 }

@@ -1,5 +1,5 @@
 /** What waits for a retry, as operators see it. Reads only. */
-import type { DelayedEntry } from './delayed.ts'
+import { delayedEntryFrom } from './delayed.ts'
 import { type CloudEvent, eventFromFields } from './entry.ts'
 import type { GroupAddress } from './groups.ts'
 
@@ -32,9 +32,10 @@ export async function listDelayed(
   if (ids.length === 0) return { items: [] }
   const packed = await redis.hmget(delayedEntries, ...ids)
   const items = ids.flatMap((entryId, index) => {
-    const text = packed[index]
-    if (text === null || text === undefined) return []
-    const { fields, attempts, crashes, errors, firstFailedAt } = JSON.parse(text) as DelayedEntry
+    // Promoted in the meantime, or written by a newer Headgate, which alone can show it.
+    const entry = delayedEntryFrom(packed[index] ?? '')
+    if (entry === undefined) return []
+    const { fields, attempts, crashes, errors, firstFailedAt } = entry
     const numbers = { attempts: Number(attempts), crashes: Number(crashes), firstFailedAt: Number(firstFailedAt) }
     return [{ entryId, dueAt: Number(rows[index * 2 + 1]), ...numbers, errors, event: eventFromFields(fields) }]
   })

@@ -8,9 +8,15 @@
 import { command } from './commands.ts'
 import type { GroupAddress } from './groups.ts'
 import type { Side } from './pending.ts'
+import { ofVersion1 } from './record-version.ts'
 
-/** What an entry of the delayed hash holds, as JSON. */
+/**
+ * What an entry of the delayed hash holds, as JSON. During an upgrade two versions of Headgate share a group: `v` grows
+ * when an older process could not promote the entry as it is meant, and a process leaves alone what is not of its own.
+ */
 export interface DelayedEntry {
+  /** Absent is 1. */
+  v?: 1
   fields: string[]
   attempts: string
   crashes: string
@@ -40,8 +46,10 @@ export interface MoveOut {
   parked: number
 }
 
-/** Entries one promotion moves at most. */
+/** Entries one promotion looks at. */
 export const PROMOTE_LIMIT = 100
+/** Soon enough for a process that can read them, and rare enough for those that cannot. */
+const PUT_OFF_MS = 10_000
 
 /** Moves a failed entry to delayed, due in `delayMs`. Atomic, safe to repeat; rejects at maxmemory with nothing done. */
 export function delay(at: GroupAddress, failed: FailedEntry, delayMs: number): Promise<MoveOut> {
@@ -69,8 +77,18 @@ async function moveOut(
   return { status, parked }
 }
 
-/** Moves up to PROMOTE_LIMIT due entries to the requeue stream; returns how many were due. Any process may call it. */
-export async function promote({ redis, keys, group }: GroupAddress): Promise<number> {
+/**
+ * Moves up to PROMOTE_LIMIT due entries to the requeue stream. Any process may call it. Returns how many were due, and
+ * how many of them a newer Headgate has written: those stay delayed, for a process that can read them.
+ */
+export async function promote({ redis, keys, group }: GroupAddress): Promise<{ due: number; newer: number }> {
   const { delayed, delayedEntries, requeue, counts } = keys.group(group)
-  return command<number>(redis, 'promote')([delayed, delayedEntries, requeue, counts], [PROMOTE_LIMIT])
+  const run = command<[number, number]>(redis, 'promote')
+  const [due, newer] = await run([delayed, delayedEntries, requeue, counts], [PROMOTE_LIMIT, PUT_OFF_MS])
+  return { due, newer }
+}
+
+/** Undefined: a newer Headgate has written it. */
+export function delayedEntryFrom(text: string): DelayedEntry | undefined {
+  return ofVersion1<DelayedEntry>(text)
 }

@@ -12,6 +12,7 @@
 import type { Redis } from 'ioredis'
 import type { DurabilityLevel, Log, StreamDefinition } from '../topology.ts'
 import { rowFrom } from './reader.ts'
+import { ReplicaCount } from './replicas.ts'
 
 /** What an appender has to do for one stream, at this moment. */
 export interface DurabilityPlan {
@@ -27,6 +28,9 @@ export interface Durability {
   planFor: (stream: StreamDefinition) => DurabilityPlan
   /** Asks Redis now. Never rejects: what cannot be seen is not claimed. */
   check: () => Promise<void>
+  /** Asks once a second how many replicas there are, besides at every (re)connect. */
+  watchReplicas: () => void
+  stop: () => void
 }
 
 interface Server {
@@ -34,45 +38,69 @@ interface Server {
   fsyncs: boolean
   /** Knows WAITAOF and has an append-only file. */
   waitsForDisk: boolean
-  replicas: number
   /** Undefined when Redis does not say. */
   settings?: Map<string, string>
 }
 
-const unasked: Server = { fsyncs: false, waitsForDisk: false, replicas: 0 }
+const unasked: Server = { fsyncs: false, waitsForDisk: false }
+const WATCH_EVERY_MS = 1_000
 
-/** `declared`: the operator's DURABILITY; `auto` claims the strongest that can be seen. */
-export function createDurability(redis: Redis, declared: DurabilityLevel | 'auto', log: Log): Durability {
+export interface DurabilityOptions {
+  /** The connection the flushes travel on. */
+  redis: Redis
+  isCluster: boolean
+  /** The operator's DURABILITY; `auto` claims the strongest that can be seen. */
+  declared: DurabilityLevel | 'auto'
+  /** Told what there is to say about the server, whenever it may have changed. */
+  remark: (lines: string[], fsyncs: boolean) => void
+}
+
+export function createDurability({ redis, isCluster, declared, remark }: DurabilityOptions): Durability {
   let server = unasked
-  let said = ''
+  let timer: NodeJS.Timeout | undefined
+  const replicas = new ReplicaCount(redis, isCluster)
 
   async function check(): Promise<void> {
     const settings = await settingsOf(redis)
     if (redis.status !== 'ready') return
-    const always = settings === undefined ? declared === 'fsync' : hasSettings(settings, fsyncSettings)
-    const [waitsForDisk, replicas] = await Promise.all([knowsWaitAof(redis), replicaCount(redis)])
-    server = { fsyncs: always, waitsForDisk: waitsForDisk && settings?.get('appendonly') !== 'no', replicas, settings }
-    say()
-  }
-
-  /** One line whenever the answer changes, not one per reconnect. */
-  function say(): void {
-    const lines = remarks(server, declared)
-    const text = lines.join('; ')
-    if (text === said) return
-    said = text
-    const fields = { durability: server.fsyncs ? 'fsync' : 'memory' }
-    for (const line of lines) log.info(fields, line)
+    const fsyncs = settings === undefined ? declared === 'fsync' : hasSettings(settings, fsyncSettings)
+    const [waitsForDisk] = await Promise.all([knowsWaitAof(redis), replicas.ask()])
+    server = { fsyncs, waitsForDisk: waitsForDisk && settings?.get('appendonly') !== 'no', settings }
+    remark(remarks(server, declared), fsyncs)
   }
 
   redis.on('close', () => {
     server = unasked
+    replicas.forget()
   })
   redis.on('ready', check)
-  return { planFor: (stream) => planFor(server, stream, declared), check }
+  return {
+    planFor: (stream) => planFor(server, replicas.all, stream, declared),
+    check,
+    watchReplicas() {
+      timer ??= setInterval(() => redis.status === 'ready' && void replicas.ask(), WATCH_EVERY_MS)
+    },
+    stop: () => clearInterval(timer)
+  }
 }
 
-function planFor(server: Server, stream: StreamDefinition, declared: DurabilityLevel | 'auto'): DurabilityPlan {
+/** Says each thing once for all servers, and again when it had stopped being so everywhere. */
+export function createRemarks(log: Log): (redis: Redis) => DurabilityOptions['remark'] {
+  const said = new Map<Redis, string>()
+  return (redis) => (lines, fsyncs) => {
+    const text = lines.join('; ')
+    const isNew = !Array.from(said.values()).includes(text)
+    said.set(redis, text)
+    if (isNew) for (const line of lines) log.info({ durability: fsyncs ? 'fsync' : 'memory' }, line)
+  }
+}
+
+function planFor(
+  server: Server,
+  allReplicas: number | undefined,
+  stream: StreamDefinition,
+  declared: DurabilityLevel | 'auto'
+): DurabilityPlan {
   const wanted = stream.durability ?? (declared === 'auto' ? undefined : declared)
   if (wanted === undefined) return { level: server.fsyncs ? 'fsync' : 'memory' }
   if (wanted === 'memory') return { level: 'memory' }
@@ -81,7 +109,12 @@ function planFor(server: Server, stream: StreamDefinition, declared: DurabilityL
     if (server.waitsForDisk) return { level: 'fsync', wait: { command: 'WAITAOF', replicas: 0 } }
     return { level: 'memory', unmet: whyNoFsync(server) }
   }
-  const replicas = stream.replicas === 'all' ? Math.max(1, server.replicas) : stream.replicas
+  const replicas = stream.replicas === 'all' ? allReplicas : stream.replicas
+  if (replicas === undefined)
+    return {
+      level: 'memory',
+      unmet: 'Redis does not say how many replicas it has (INFO, CLUSTER NODES): give a number'
+    }
   return { level: 'replicated', wait: { command: 'WAIT', replicas } }
 }
 
@@ -134,13 +167,5 @@ async function knowsWaitAof(redis: Redis): Promise<boolean> {
     return reply[0] !== null && reply[0] !== undefined
   } catch {
     return false
-  }
-}
-
-async function replicaCount(redis: Redis): Promise<number> {
-  try {
-    return Number(/connected_slaves:(\d+)/.exec(await redis.info('replication'))?.[1] ?? 0)
-  } catch {
-    return 0
   }
 }

@@ -1,24 +1,34 @@
 /**
  * What operators do to a whole group: set where it reads on, remove it, look at and remove its consumers.
  */
+import type { Redis } from 'ioredis'
 import { command } from './commands.ts'
 import { type GroupAddress, retireConsumer } from './groups.ts'
 import { redisNowMs } from './lag.ts'
 import { pools, reassign, rounds, sides } from './pending.ts'
 import { rowFrom } from './reader.ts'
 
-export interface SeekOutcome {
-  status: 'not-paused' | 'missing' | 'done'
-  /** The last entry that counts as delivered. */
-  lastDeliveredId: string
-  pending: number
-  delayed: number
-  requeue: number
-}
+export type SeekOutcome =
+  | { status: 'not-paused' | 'missing' }
+  | {
+      status: 'done'
+      /** The last entry that counts as delivered. */
+      lastDeliveredId: string
+      /** Unread entries that it went past; counted as `skipped`. */
+      skipped: number
+      pending: number
+      delayed: number
+      requeue: number
+    }
+
+type SeekReply =
+  | ['not-paused' | 'missing' | 'moved']
+  | ['done', now: string, to: string, pending: number, delayed: number, requeue: number]
 
 /**
  * Lets a paused group read on after `lastDeliveredId` ('$' = the end); `clear` drops what it has pending, delayed and
  * requeued. One script: all of it or nothing. Without `clear`, what is pending or waits for a retry is still handled.
+ * What it goes past unread is counted first, in pages; if the group moves meanwhile, it is counted again.
  */
 export async function seekGroup(
   { redis, keys, group }: GroupAddress,
@@ -26,12 +36,42 @@ export async function seekGroup(
   { dryRun, clear }: { dryRun: boolean; clear: boolean }
 ): Promise<SeekOutcome> {
   const own = keys.group(group)
-  const run = command<[SeekOutcome['status'], string, number, number, number]>(redis, 'seek')
-  const [status, id = '', pending = 0, delayed = 0, requeue = 0] = await run(
-    [keys.stream, own.requeue, own.paused, own.delayed, own.delayedEntries, own.counts, own.held],
-    [group, lastDeliveredId, dryRun ? 1 : 0, clear ? 1 : 0]
-  )
-  return { status, lastDeliveredId: id, pending, delayed, requeue }
+  const names = [keys.stream, own.requeue, own.paused, own.delayed, own.delayedEntries, own.counts, own.held]
+  const run = command<SeekReply>(redis, 'seek')
+  for (;;) {
+    const look = await run(names, [group, lastDeliveredId, 1, clear ? 1 : 0, '', 0])
+    if (look[0] !== 'done') return { status: look[0] as 'not-paused' | 'missing' }
+    const [, now, to, pending, delayed, requeue] = look
+    const skipped = await countBetween(redis, keys.stream, now, to)
+    if (dryRun) return { status: 'done', lastDeliveredId: to, skipped, pending, delayed, requeue }
+    const done = await run(names, [group, to, 0, clear ? 1 : 0, now, skipped])
+    if (done[0] === 'moved') continue
+    if (done[0] !== 'done') return { status: done[0] }
+    const [, , , ...dropped] = done
+    return {
+      status: 'done',
+      lastDeliveredId: to,
+      skipped,
+      pending: dropped[0],
+      delayed: dropped[1],
+      requeue: dropped[2]
+    }
+  }
+}
+
+const COUNT_PAGE = 1_000
+
+/** Entries after one id and up to another; none if the second is not the greater one. */
+async function countBetween(redis: Redis, stream: string, after: string, upTo: string): Promise<number> {
+  const countPage = command<[number, string]>(redis, 'count-unread')
+  let counted = 0
+  let from = after
+  for (;;) {
+    const [count, last] = await countPage([stream], [from, COUNT_PAGE, upTo])
+    counted += count
+    if (count < COUNT_PAGE) return counted
+    from = last
+  }
 }
 
 /** Removes the group and all its companions. Refuses, and says how many events it holds, unless `force`. Atomic. */

@@ -2,15 +2,15 @@
  * The hard limits of streams that operators changed at run time. They are kept in Redis; every process reads them once a
  * second, so an append is measured against a new limit at most a second after it was set.
  */
-import type { Redis } from 'ioredis'
 import type { Log, StreamDefinition } from '../topology.ts'
+import type { RedisOf } from './connections.ts'
 import type { Keys } from './keys.ts'
 
 export interface HardLimits {
   /** What appends to this physical stream are measured against; Infinity for a stream that keeps everything. */
   of: (stream: StreamDefinition) => number
-  /** Reads them now. */
-  refresh: () => Promise<void>
+  /** Reads that of one physical stream now. */
+  refresh: (stream: { name: string }) => Promise<void>
   start: () => void
   stop: () => void
 }
@@ -19,26 +19,27 @@ const FIELD = 'hardLimit'
 const REFRESH_MS = 1_000
 
 export function createHardLimits(options: {
-  redis: Redis
+  redisOf: RedisOf
   keys: Keys
   streams: readonly StreamDefinition[]
   log: Log
 }): HardLimits {
-  const { redis, keys, streams, log } = options
+  const { redisOf, keys, streams, log } = options
   const changed = new Map<string, number>()
   let timer: NodeJS.Timeout | undefined
 
-  const refresh = async () => {
-    const given = await Promise.all(streams.map(({ name }) => givenHardLimit(redis, keys, name)))
-    streams.forEach(({ name }, index) => {
-      const limit = given[index]
-      if (limit === undefined) changed.delete(name)
-      else changed.set(name, limit)
-    })
+  const refresh = async ({ name }: { name: string }) => {
+    const limit = await givenHardLimit(redisOf, keys, name)
+    if (limit === undefined) changed.delete(name)
+    else changed.set(name, limit)
   }
   const tick = () => {
-    if (redis.status === 'ready')
-      refresh().catch((err) => log.debug({ err }, 'Hard limits could not be read; the last ones stay'))
+    for (const stream of streams) {
+      if (redisOf(keys.of(stream.name).stream).status !== 'ready') continue
+      refresh(stream).catch((err) => {
+        log.debug({ err, stream: stream.name }, 'A hard limit could not be read; the last one stays')
+      })
+    }
   }
   return {
     of: ({ name, hardLimit }) => changed.get(name) ?? hardLimit,
@@ -54,21 +55,22 @@ export function createHardLimits(options: {
 }
 
 /** HGET settings hardLimit: what an operator set for this physical stream; undefined: the topology's counts. */
-export async function givenHardLimit(redis: Redis, keys: Keys, stream: string): Promise<number | undefined> {
-  const given = await redis.hget(keys.of(stream).settings, FIELD)
+export async function givenHardLimit(redisOf: RedisOf, keys: Keys, stream: string): Promise<number | undefined> {
+  const { settings } = keys.of(stream)
+  const given = await redisOf(settings).hget(settings, FIELD)
   return given === null ? undefined : Number(given)
 }
 
 /** Sets it for physical streams, or with `undefined` gives them back the topology's. Idempotent. */
 export async function setHardLimit(
-  redis: Redis,
+  redisOf: RedisOf,
   keys: Keys,
   streams: readonly StreamDefinition[],
   limit: number | undefined
 ): Promise<void> {
   for (const { name } of streams) {
     const { settings } = keys.of(name)
-    if (limit === undefined) await redis.hdel(settings, FIELD)
-    else await redis.hset(settings, FIELD, limit)
+    if (limit === undefined) await redisOf(settings).hdel(settings, FIELD)
+    else await redisOf(settings).hset(settings, FIELD, limit)
   }
 }

@@ -8,6 +8,7 @@
 import type { Redis } from 'ioredis'
 import type { Alerts, Log, StreamDefinition } from '../topology.ts'
 import { command } from './commands.ts'
+import type { RedisOf } from './connections.ts'
 import type { Keys } from './keys.ts'
 import { type GroupKind, kindOf } from './overview.ts'
 import { rowFrom } from './reader.ts'
@@ -32,6 +33,18 @@ export interface GroupLag {
   lost: number
   recreated: number
   redeliveries: number
+  /** Dead letters that operators deleted. */
+  discarded: number
+  /** Dead letters that replays gave to the group again. */
+  replayed: number
+  /** Events the group held that a seek dropped. */
+  cleared: number
+  /** Unread entries a seek went past. */
+  skipped: number
+  /** Entries that were acknowledged, handled or passed over. */
+  acked: number
+  /** Dead letters there have ever been. */
+  deadTotal: number
   /** Processes whose heartbeat is fresh. */
   consumers: number
   paused: boolean
@@ -58,17 +71,16 @@ const orphanLimits = {
 
 /** The groups of all `streams`, or of those of them that are named; groups the topology does not know come last. */
 export function createLag(options: {
-  redis: Redis
+  redisOf: RedisOf
   keys: Keys
   streams: readonly StreamDefinition[]
   log: Log
 }): (only?: readonly StreamDefinition[]) => Promise<GroupLag[]> {
-  const { redis, keys } = options
-  const countPage = command<[number, string]>(redis, 'count-unread')
-  const askGroups = command<[number, ...number[][]]>(redis, 'group-lag')
-
+  const { redisOf, keys } = options
   async function ofStream(stream: StreamDefinition): Promise<GroupLag[]> {
     const key = keys.of(stream.name).stream
+    const redis = redisOf(key)
+    const countPage = command<[number, string]>(redis, 'count-unread')
     const exists = (await redis.exists(key)) === 1
     const infos = exists ? ((await redis.xinfo('GROUPS', key)) as unknown[][]).map(rowFrom) : []
     const infoOf = new Map(infos.map((info) => [String(info.name), info]))
@@ -89,7 +101,7 @@ export function createLag(options: {
             ? { unread: 0, approximate: false }
             : isTrusted
               ? { unread: Number(info.lag), approximate: false }
-              : await countUnread((from) => countPage([key], [from, COUNT_PAGE]), cursors[index] ?? '0-0')
+              : await countUnread((from) => countPage([key], [from, COUNT_PAGE, '+']), cursors[index] ?? '0-0')
         return groupLag(stream.name, group, Number(info?.pending ?? 0), counted, reply, nowMs)
       })
       rows.push(...(await Promise.all(counting)))
@@ -108,6 +120,7 @@ export function createLag(options: {
       return [delayed, requeue, dead, counts, live, paused]
     })
     const args = groups.flatMap(({ name, staleAfterMs }, index) => [name, cursors[index] ?? '', staleAfterMs])
+    const askGroups = command<[number, ...number[][]]>(redisOf(streamKeys.stream), 'group-lag')
     const [nowMs, ...rows] = await askGroups([streamKeys.stream, ...companions], args)
     return { nowMs, replies: rows.map(replyFrom) }
   }
@@ -153,11 +166,13 @@ type GroupReply = Omit<
 
 function replyFrom(row: readonly number[]): GroupReply {
   const [delayed = 0, requeue = 0, dead = 0, crashes = 0, lost = 0, recreated = 0, redeliveries = 0, ...rest] = row
-  const [consumers = 0, paused = 0, oldestUnread = -1, oldestPending = -1] = rest
+  const [discarded = 0, replayed = 0, cleared = 0, skipped = 0, acked = 0, deadTotal = 0, ...state] = rest
+  const [consumers = 0, paused = 0, oldestUnread = -1, oldestPending = -1] = state
   return {
     oldestUnreadMs: oldestUnread < 0 ? undefined : oldestUnread,
     oldestPendingMs: oldestPending < 0 ? undefined : oldestPending,
-    ...{ delayed, requeue, dead, crashes, lost, recreated, redeliveries, consumers },
+    ...{ delayed, requeue, dead, crashes, lost, recreated, redeliveries, discarded, replayed, cleared, skipped },
+    ...{ acked, deadTotal, consumers },
     paused: paused === 1
   }
 }

@@ -59,7 +59,7 @@ export interface Operations {
   replayRunner: replays.ReplayRunner
 }
 
-export interface SeekPart extends Omit<groupChanges.SeekOutcome, 'status'> {
+export interface SeekPart extends Omit<Extract<groupChanges.SeekOutcome, { status: 'done' }>, 'status'> {
   stream: string
   unread: number
   approximate: boolean
@@ -77,18 +77,19 @@ export function createOperations(options: {
   log: Log
 }): Operations {
   const { topology, keys, log } = options
-  const { admin: redis } = options.connections
-  const targets = createTargets({ topology, redis, keys })
-  const reader = createReader(redis, keys)
+  const { admin: redisOf, homeOf, openReader } = options.connections
+  const targets = createTargets({ topology, redisOf, keys })
+  const reader = createReader(redisOf, keys)
+  const serverOf = ({ name }: { name: string }) => redisOf(keys.of(name).stream)
   const streams = targets.streams().flatMap(({ parts }) => parts.map(({ name }) => name))
   return {
     targets,
-    overview: (target) => streamOverview(redis, keys, target),
-    setHardLimit: ({ parts }, limit) => setHardLimit(redis, keys, parts, limit),
+    overview: (target) => streamOverview(redisOf, keys, target),
+    setHardLimit: ({ parts }, limit) => setHardLimit(redisOf, keys, parts, limit),
     async trim({ parts }, order) {
       const sum: RetentionState = { removed: 0, length: 0 }
       for (const part of parts) {
-        const { removed, length, pinnedBy } = await trimStream(redis, keys, part, order)
+        const { removed, length, pinnedBy } = await trimStream(serverOf(part), keys, part, order)
         sum.removed += removed
         sum.length += length
         if (length > order.maxLength) sum.pinnedBy ??= pinnedBy
@@ -96,17 +97,17 @@ export function createOperations(options: {
       return sum
     },
     erase: (part, entryId) =>
-      eraseEntry({ redis, keys, reader }, { name: part.name, groups: part.groups.keys() }, entryId),
+      eraseEntry({ redis: serverOf(part), keys, reader }, { name: part.name, groups: part.groups.keys() }, entryId),
     follow: ({ parts }, after, signal) =>
       followStreams(
-        { admin: redis, connection: options.connections.openReader('tail') },
+        { admin: redisOf, homeOf, openReader },
         parts.map(({ name }) => ({ name, key: keys.of(name).stream })),
         after,
         signal
       ),
     async createGroup({ parts }, group, from) {
       const outcomes = await Promise.all(
-        parts.map(({ name }) => ensureGroup({ redis, keys: keys.of(name), group }, from))
+        parts.map((part) => ensureGroup({ redis: serverOf(part), keys: keys.of(part.name), group }, from))
       )
       return outcomes.some((outcome) => outcome !== 'exists')
     },
@@ -126,13 +127,14 @@ export function createOperations(options: {
       )
       const refusal = asked.find(({ status }) => status !== 'done')
       if (refusal !== undefined && refusal.status !== 'done') return refusal.status
-      const countPage = command<[number, string]>(redis, 'count-unread')
       const results: SeekPart[] = []
       for (const part of parts) {
-        const { status, ...outcome } = await groupChanges.seekGroup(part, lastDeliveredId, { dryRun, clear })
-        if (status !== 'done') return status
+        const seen = await groupChanges.seekGroup(part, lastDeliveredId, { dryRun, clear })
+        if (seen.status !== 'done') return seen.status
+        const { status: _, ...outcome } = seen
+        const countPage = command<[number, string]>(part.redis, 'count-unread')
         const counted = await countUnread(
-          (from) => countPage([part.keys.stream], [from, PAGE]),
+          (from) => countPage([part.keys.stream], [from, PAGE, '+']),
           outcome.lastDeliveredId
         )
         results.push({ stream: part.stream, ...outcome, ...counted })
@@ -144,9 +146,9 @@ export function createOperations(options: {
       groupChanges.removeConsumer(part, consumer, how, staleAfterMs),
     groups: groupChanges,
     pending,
-    audit: createAudit(redis, keys),
+    audit: createAudit(redisOf, keys),
     deadLetters,
     replays,
-    replayRunner: replays.createReplayRunner({ redis, keys, streams, log })
+    replayRunner: replays.createReplayRunner({ redisOf, keys, streams, log })
   }
 }

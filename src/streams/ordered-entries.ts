@@ -10,9 +10,12 @@ import { command } from './commands.ts'
 import type { GroupAddress } from './groups.ts'
 import type { Lease } from './leases.ts'
 import type { Side } from './pending.ts'
+import { ofVersion1 } from './record-version.ts'
 
 /** What is remembered of an entry that failed, as JSON. */
 export interface HeldState {
+  /** Absent is 1 (see record-version.ts). */
+  v?: 1
   attempts: number
   /** JSON text of a FailureHistory. */
   errors: string
@@ -76,9 +79,15 @@ export async function pendingPage(
   )
   if (reply[0] === 0) return undefined
   const entries = reply[1].map(([id, fields, state, crashes]): OrderedEntry => {
-    return { side: page.side, id, fields, crashes, held: state === '' ? undefined : (JSON.parse(state) as HeldState) }
+    return { side: page.side, id, fields, crashes, held: heldFrom(state) }
   })
   return { entries, next: reply[2] === '' ? undefined : reply[2] }
+}
+
+/** The state a newer Headgate has written keeps the key waiting for as long as this process owns the partition. */
+function heldFrom(text: string): HeldState | undefined {
+  if (text === '') return undefined
+  return ofVersion1<HeldState>(text) ?? { attempts: 0, errors: '', firstFailedAt: 0, dueAt: Number.POSITIVE_INFINITY }
 }
 
 /** XACK of handled entries; idempotent. Returns how many were pending. */
@@ -113,7 +122,7 @@ export async function failOwned(
   const own = keys.group(group)
   const { attempts, errors, firstFailedAt } = failure
   const state: HeldState | undefined =
-    failure.kind === 'held' ? { attempts, errors, firstFailedAt, dueAt: failure.dueAt } : undefined
+    failure.kind === 'held' ? { v: 1, attempts, errors, firstFailedAt, dueAt: failure.dueAt } : undefined
   const dead = failure.kind === 'dead' ? failure : { reason: '', fingerprint: '' }
   const outcome = await command<FailOutcome | 'refused'>(redis, 'ordered-fail')(
     [own.lease, side === 'stream' ? keys.stream : own.requeue, own.held, own.dead, own.counts],

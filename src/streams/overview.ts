@@ -1,9 +1,9 @@
 /**
  * What a stream is and what state it is in: for operators, so it works for streams of any kind. Reads only.
  */
-import type { Redis } from 'ioredis'
 import type { StreamDefinition } from '../topology.ts'
 import { command } from './commands.ts'
+import type { RedisOf } from './connections.ts'
 import { givenHardLimit } from './hard-limits.ts'
 import type { Keys } from './keys.ts'
 import type { PinnedBy } from './outcomes.ts'
@@ -50,13 +50,14 @@ export interface Overview {
   parts: PartOverview[]
 }
 
-export async function streamOverview(redis: Redis, keys: Keys, target: StreamTarget): Promise<Overview> {
-  return { target, parts: await Promise.all(target.parts.map((part) => partOverview(redis, keys, part))) }
+export async function streamOverview(redisOf: RedisOf, keys: Keys, target: StreamTarget): Promise<Overview> {
+  return { target, parts: await Promise.all(target.parts.map((part) => partOverview(redisOf, keys, part))) }
 }
 
-async function partOverview(redis: Redis, keys: Keys, stream: StreamDefinition): Promise<PartOverview> {
+async function partOverview(redisOf: RedisOf, keys: Keys, stream: StreamDefinition): Promise<PartOverview> {
   const key = keys.of(stream.name).stream
-  const given = await givenHardLimit(redis, keys, stream.name)
+  const redis = redisOf(key)
+  const given = await givenHardLimit(redisOf, keys, stream.name)
   const hardLimit = given ?? (Number.isFinite(stream.hardLimit) ? stream.hardLimit : undefined)
   const about = { stream: stream.name, hardLimit, hardLimitChanged: given !== undefined }
   if ((await redis.exists(key)) === 0) return { ...about, length: 0, memoryBytes: 0, groups: [] }
@@ -74,7 +75,7 @@ async function partOverview(redis: Redis, keys: Keys, stream: StreamDefinition):
     memoryBytes: memoryBytes ?? 0,
     firstEntryId: first[0]?.[0],
     lastEntryId: last[0]?.[0],
-    pinnedBy: await pinnedBy(redis, keys, stream, groups),
+    pinnedBy: await pinnedBy(redisOf, keys, stream, groups),
     groups
   }
 }
@@ -95,7 +96,7 @@ function groupOverview(stream: StreamDefinition, row: Record<string, unknown>): 
 
 /** retain.lua with a length nothing exceeds: it cuts nothing and creates nothing. */
 async function pinnedBy(
-  redis: Redis,
+  redisOf: RedisOf,
   keys: Keys,
   stream: StreamDefinition,
   groups: readonly GroupOverview[]
@@ -103,7 +104,7 @@ async function pinnedBy(
   const { group, stream: key } = keys.of(stream.name)
   const counts = groups.map(({ name }) => group(name).counts)
   const named = groups.flatMap(({ name, pins }) => [name, pins ? 1 : 0, ''])
-  const reply = await command<RetainReply>(redis, 'retain')(
+  const reply = await command<RetainReply>(redisOf(key), 'retain')(
     [key, ...counts],
     [Number.MAX_SAFE_INTEGER, 0, stream.unread, ...named]
   )

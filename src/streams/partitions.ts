@@ -7,9 +7,9 @@
  * kept in Redis, and a process with another N refuses to start.
  */
 import { crc32 } from 'node:zlib'
-import type { Redis } from 'ioredis'
 import { StartupError } from '../startup-error.ts'
 import type { StreamDefinition } from '../topology.ts'
+import type { RedisOf } from './connections.ts'
 import type { CloudEvent } from './entry.ts'
 import type { Keys } from './keys.ts'
 
@@ -22,6 +22,13 @@ export function physicalStreams(stream: StreamDefinition): StreamDefinition[] {
     name: physicalName(stream.name, partition),
     partitions: undefined
   }))
+}
+
+/** The name in the topology of every physical stream. */
+export function topologyNames(streams: Iterable<StreamDefinition>): ReadonlyMap<string, string> {
+  return new Map(
+    Array.from(streams, (stream) => physicalStreams(stream).map(({ name }) => [name, stream.name] as const)).flat()
+  )
 }
 
 export function physicalName(stream: string, partition: number): string {
@@ -44,18 +51,20 @@ export function physicalStreamOf(stream: StreamDefinition, event: CloudEvent): s
 
 /**
  * SET key N NX
- * Writes down how many partitions each stream has, or compares with what is written. Idempotent.
- * Throws StartupError for the first stream whose number differs.
+ * Writes down how many partitions a stream has, or compares with what is written. Idempotent.
+ * Throws StartupError when the number differs.
  */
-export async function claimPartitions(redis: Redis, keys: Keys, streams: Iterable<StreamDefinition>): Promise<void> {
-  for (const { name, partitions, observed } of streams) {
-    if (partitions === undefined || observed) continue
-    const key = keys.of(name).partitions
-    const known = (await redis.get(key)) ?? (await redis.set(key, partitions, 'NX', 'GET')) ?? String(partitions)
-    if (Number(known) === partitions) continue
-    throw new StartupError(
-      `The stream '${name}' has ${known} partitions in Redis and ${partitions} in the topology. The number cannot change: ` +
-        `say partitions: ${known}, or begin a new stream under another name.`
-    )
-  }
+export async function claimPartitions(
+  redisOf: RedisOf,
+  keys: Keys,
+  { name, partitions }: StreamDefinition & { partitions: number }
+): Promise<void> {
+  const key = keys.of(name).partitions
+  const redis = redisOf(key)
+  const known = (await redis.get(key)) ?? (await redis.set(key, partitions, 'NX', 'GET')) ?? String(partitions)
+  if (Number(known) === partitions) return
+  throw new StartupError(
+    `The stream '${name}' has ${known} partitions in Redis and ${partitions} in the topology. The number cannot change: ` +
+      `say partitions: ${known}, or begin a new stream under another name.`
+  )
 }

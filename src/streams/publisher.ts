@@ -36,12 +36,15 @@ export type Publish = (publications: readonly Publication[]) => Promise<Publicat
 
 /**
  * Appends every publication and says, in the same order, what became of each. Never rejects. The events of a partitioned
- * stream go to the partition of their key; where one has none, nothing of the request is stored. Until
- * `areClaimed` says that the numbers of partitions are right, nobody knows which partition that is: `store-down`.
+ * stream go to the partition of their key; where one has none, nothing of the request is stored. Until `isClaimed` says
+ * that the stream's number of partitions is right, nobody knows which partition that is: `store-down`.
  * Not atomic over several streams: where one refuses, the others' events are stored. Sending the same publications
  * again with their digests completes the rest and doubles nothing.
  */
-export function createPublisher(appenderOf: (stream: string) => Appender, areClaimed: () => boolean): Publish {
+export function createPublisher(
+  appenderOf: (stream: string) => Appender,
+  isClaimed: (stream: string) => boolean
+): Publish {
   const one = async (publication: Publication, stream: string): Promise<PublicationResult[]> => {
     const outcome = await appenderOf(stream).append(unitOf([publication]))
     return [resultOf(stream, outcome, 0)]
@@ -55,7 +58,7 @@ export function createPublisher(appenderOf: (stream: string) => Appender, areCla
       if (target === undefined) return publications.map((publication) => refused(publication, 'missing-partition-key'))
       targets.push(target)
     }
-    if (!areClaimed() && publications.some(({ stream }) => stream.partitions !== undefined))
+    if (publications.some(({ stream }) => stream.partitions !== undefined && !isClaimed(stream.name)))
       return publications.map((publication) => refused(publication, 'store-down'))
     if (publications.length === 1) return one(first, targets[0] as string)
     const units = new Map<string, { publications: Publication[]; positions: number[] }>()

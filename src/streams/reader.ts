@@ -4,6 +4,7 @@
 import type { Redis } from 'ioredis'
 import type { StreamDefinition } from '../topology.ts'
 import { command } from './commands.ts'
+import type { RedisOf } from './connections.ts'
 import { type CloudEvent, eventFromFields } from './entry.ts'
 import type { Keys } from './keys.ts'
 
@@ -63,11 +64,9 @@ const MAX_PAGES = 100
 /** Pages of a filtered list that one request looks through. */
 const MAX_LISTED_PAGES = 20
 
-export function createReader(redis: Redis, keys: Keys): Reader {
-  const findPage = command<Found>(redis, 'find-entry')
-  const listPage = command<[string, number, [string, string[]][]]>(redis, 'list-entries')
-
+export function createReader(redisOf: RedisOf, keys: Keys): Reader {
   async function search(key: string, stop: string, fields: string[]): Promise<[string, string[]] | undefined> {
+    const findPage = command<Found>(redisOf(key), 'find-entry')
     let from = '+'
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const reply = await findPage([key], [from, stop, PAGE, ...fields])
@@ -87,6 +86,7 @@ export function createReader(redis: Redis, keys: Keys): Reader {
     if (cursor === undefined || isAfter(entryId, cursor)) return { state: 'unread' }
     const streamKeys = keys.of(stream)
     const own = streamKeys.group(group)
+    const redis = redisOf(streamKeys.stream)
     const pending = (await redis.xpending(streamKeys.stream, group, entryId, entryId, 1)) as [
       string,
       string,
@@ -105,7 +105,8 @@ export function createReader(redis: Redis, keys: Keys): Reader {
 
   return {
     async entry(stream, entryId) {
-      const rows = await redis.xrange(keys.of(stream).stream, entryId, entryId)
+      const key = keys.of(stream).stream
+      const rows = await redisOf(key).xrange(key, entryId, entryId)
       const row = rows[0]
       return row === undefined ? undefined : { entryId: row[0], event: eventFromFields(row[1]) }
     },
@@ -117,6 +118,8 @@ export function createReader(redis: Redis, keys: Keys): Reader {
       return (await search(key, `${entryId.split('-')[0]}-0`, [field, entryId]))?.[0]
     },
     async list(stream, { order, filter, limit, after, ...range }) {
+      const key = keys.of(stream).stream
+      const listPage = command<[string, number, [string, string[]][]]>(redisOf(key), 'list-entries')
       let { from = '-', to = '+' } = range
       let lastId = after
       const entries: Entry[] = []
@@ -126,7 +129,7 @@ export function createReader(redis: Redis, keys: Keys): Reader {
         else if (lastId !== undefined) from = `(${lastId}`
         const wanted = limit - entries.length
         const [last, more, rows] = await listPage(
-          [keys.of(stream).stream],
+          [key],
           [order, from, to, isFiltered ? PAGE : wanted, wanted, JSON.stringify(filter)]
         )
         for (const [entryId, fields] of rows) entries.push({ entryId, event: eventFromFields(fields) })
@@ -136,7 +139,8 @@ export function createReader(redis: Redis, keys: Keys): Reader {
       return { entries, lastId }
     },
     async states(stream, entryId) {
-      const cursors = await groupCursors(redis, keys.of(stream.name).stream)
+      const key = keys.of(stream.name).stream
+      const cursors = await groupCursors(redisOf(key), key)
       const states: Record<string, EntryInGroup> = {}
       for (const group of stream.groups.keys()) {
         states[group] = await stateIn(stream.name, group, cursors.get(group), entryId)

@@ -4,9 +4,9 @@
  * works on it.
  */
 import { randomUUID } from 'node:crypto'
-import type { Redis } from 'ioredis'
 import type { StreamDefinition } from '../topology.ts'
 import { command } from './commands.ts'
+import type { RedisOf } from './connections.ts'
 import type { GroupAddress } from './groups.ts'
 import type { Keys } from './keys.ts'
 import type { Lease } from './leases.ts'
@@ -38,22 +38,23 @@ export interface Rebuilds {
 
 const LISTED = 100
 
-export function createRebuilds(redis: Redis, keys: Keys): Rebuilds {
+export function createRebuilds(redisOf: RedisOf, keys: Keys): Rebuilds {
   const keyOf = (stream: StreamDefinition, group: string) => keys.of(stream.name).group(group).rebuild
   return {
     async request(stream, group) {
       const id = randomUUID()
       for (const physical of physicalStreams(stream)) {
         const key = keyOf(physical, group)
-        await redis.multi().del(key).hset(key, { id, state: 'wanted' }).exec()
+        await redisOf(key).multi().del(key).hset(key, { id, state: 'wanted' }).exec()
       }
       return id
     },
     status: (stream, group) =>
       Promise.all(
-        physicalStreams(stream).map(async (physical) =>
-          rebuildFrom(physical.name, await redis.hgetall(keyOf(physical, group)))
-        )
+        physicalStreams(stream).map(async (physical) => {
+          const key = keyOf(physical, group)
+          return rebuildFrom(physical.name, await redisOf(key).hgetall(key))
+        })
       )
   }
 }

@@ -10,9 +10,9 @@
  * a step moves letters and the job's cursor in one script, and its rate is measured in the job itself.
  */
 import { randomUUID } from 'node:crypto'
-import type { Redis } from 'ioredis'
 import type { Log } from '../topology.ts'
 import { command } from './commands.ts'
+import type { RedisOf } from './connections.ts'
 import { comparedFields, type DeadLetterFilter } from './dead-letters.ts'
 import type { GroupAddress } from './groups.ts'
 import type { Keys } from './keys.ts'
@@ -129,7 +129,7 @@ export async function cancelReplay(parts: readonly GroupAddress[], job: string):
 export async function replayStep(at: GroupAddress, job: string, owner: string): Promise<number | undefined> {
   const { redis, keys, group } = at
   const own = keys.group(group)
-  const [status, waitMs] = await command<[ReplayStatus | 'gone' | 'busy', number]>(redis, 'replay-step')(
+  const [status, waitMs] = await command<[ReplayStatus | 'gone' | 'busy' | 'newer', number]>(redis, 'replay-step')(
     [own.replay(job), own.dead, own.requeue, keys.replays, own.counts],
     [job, owner, LEASE_MS, LOOK, KEPT_MS]
   )
@@ -149,38 +149,40 @@ const LOOK_EVERY_MS = 1_000
 
 /** Carries on the replays of these physical streams, whoever created them, until it is stopped. */
 export function createReplayRunner(options: {
-  redis: Redis
+  redisOf: RedisOf
   keys: Keys
   streams: readonly string[]
   log: Log
 }): ReplayRunner {
-  const { redis, keys, streams, log } = options
+  const { redisOf, keys, streams, log } = options
   const owner = randomUUID()
   const running = new Map<string, Promise<void>>()
   const stopping = new AbortController()
   let timer: NodeJS.Timeout | undefined
-  let looking: Promise<void> | undefined
+  let looking: Promise<unknown> | undefined
 
   const look = () => {
-    if (redis.status !== 'ready' || stopping.signal.aborted) return
-    looking ??= find()
-      .catch((err) => log.debug({ err }, 'Looking for replays failed and will be tried again'))
-      .finally(() => {
-        looking = undefined
-      })
+    if (stopping.signal.aborted) return
+    looking ??= Promise.all(streams.map(find)).finally(() => {
+      looking = undefined
+    })
   }
 
-  async function find(): Promise<void> {
-    const active = await Promise.all(streams.map((stream) => redis.smembers(keys.of(stream).replays)))
-    streams.forEach((stream, index) => {
-      for (const member of active[index] ?? []) {
+  async function find(stream: string): Promise<void> {
+    const own = keys.of(stream)
+    const redis = redisOf(own.stream)
+    if (redis.status !== 'ready') return
+    try {
+      for (const member of await redis.smembers(own.replays)) {
         const [group = '', job = ''] = member.split(' ')
         const name = `${stream} ${member}`
         if (running.has(name)) continue
-        const run = carryOn({ redis, keys: keys.of(stream), group }, job).finally(() => running.delete(name))
+        const run = carryOn({ redis, keys: own, group }, job).finally(() => running.delete(name))
         running.set(name, run)
       }
-    })
+    } catch (err) {
+      log.debug({ err, stream }, 'Looking for replays failed and will be tried again')
+    }
   }
 
   async function carryOn(at: GroupAddress, job: string): Promise<void> {

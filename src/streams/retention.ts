@@ -24,6 +24,8 @@ export interface Retention {
    * it when every entry counts. Rejects with the error of the Redis command; some of the excess may then be cut.
    */
   trim: (exact: boolean) => Promise<RetentionState>
+  /** Which group held trimming back when it was last tried. */
+  pinnedBy: () => PinnedBy | undefined
   start: () => void
   stop: () => void
 }
@@ -65,12 +67,14 @@ export function createRetention(options: {
     }
   }
 
+  let pinnedBy: PinnedBy | undefined
   let running: Promise<RetentionState> | undefined
   const trimAll = async (exact: boolean): Promise<RetentionState> => {
     let removed = 0
     for (;;) {
       const state = await step(exact || fine)
       removed += state.removed
+      pinnedBy = state.pinnedBy
       if (state.removed === 0 || state.length <= stream.maxLength) return { ...state, removed }
     }
   }
@@ -91,6 +95,7 @@ export function createRetention(options: {
   let timer: NodeJS.Timeout | undefined
   return {
     trim,
+    pinnedBy: () => pinnedBy,
     start() {
       timer ??= setInterval(tick, options.everyMs)
     },

@@ -1,8 +1,9 @@
 /**
- * Following a stream as it grows, without a group. Reads only; each follower has a connection of its own.
+ * Following a stream as it grows, without a group. Reads only; each follower has a connection of its own, on a Cluster one
+ * for each partition.
  */
 import type { Redis } from 'ioredis'
-import { BLOCK_MS } from './connections.ts'
+import { BLOCK_MS, type Connections, type RedisOf } from './connections.ts'
 import { eventFromFields } from './entry.ts'
 import type { Entry } from './reader.ts'
 
@@ -12,6 +13,11 @@ export interface TailStep {
 
 type ReadReply = [string, [string, string[]][]][] | null
 
+interface Followed {
+  name: string
+  key: string
+}
+
 const COUNT = 100
 
 /**
@@ -20,39 +26,57 @@ const COUNT = 100
  * each physical stream, joined by commas; undefined = from now on. Ends when `signal` aborts; throws when Redis is lost.
  */
 export async function* followStreams(
-  { admin, connection }: { admin: Redis; connection: Redis },
-  streams: readonly { name: string; key: string }[],
+  { admin, homeOf, openReader }: Pick<Connections, 'admin' | 'homeOf' | 'openReader'>,
+  streams: readonly Followed[],
   after: string | undefined,
   signal: AbortSignal
 ): AsyncGenerator<TailStep> {
   const ids = after?.split(',') ?? (await Promise.all(streams.map(({ key }) => lastId(admin, key))))
-  const end = () => connection.disconnect()
+  const homes = Map.groupBy(streams, ({ key }) => homeOf(key))
+  const readers = Array.from(homes.values(), ([first]) => openReader('tail', (first as Followed).key))
+  const end = () => {
+    for (const reader of readers) reader.disconnect()
+  }
   signal.addEventListener('abort', end)
   try {
-    await connection.connect()
-    const read = connection.xread.bind(connection) as (...args: (string | number)[]) => Promise<ReadReply>
-    const keys = streams.map(({ key }) => key)
+    await Promise.all(readers.map((reader) => reader.connect()))
     yield { entries: [] }
+    const idsOf = new Map(streams.map(({ key }, index) => [key, index]))
+    const read = (index: number, keys: readonly string[]) => {
+      const from = keys.map((key) => ids[idsOf.get(key) as number] as string)
+      return nextOf(readers[index] as Redis, keys, from).then((reply) => ({ index, reply }))
+    }
+    const keysOf = Array.from(homes.values(), (followed) => followed.map(({ key }) => key))
+    const reading = keysOf.map((keys, index) => read(index, keys))
     while (!signal.aborted) {
-      const reply = await read('COUNT', COUNT, 'BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...ids)
+      const { index, reply } = await Promise.race(reading)
       const entries = (reply ?? []).flatMap(([key, rows]) => {
-        const index = keys.indexOf(key)
+        const at = idsOf.get(key) as number
         return rows.map(([entryId, fields]) => {
-          ids[index] = entryId
-          const { name = '' } = streams[index] ?? {}
+          ids[at] = entryId
+          const { name } = streams[at] as Followed
           return { stream: name, entryId, event: eventFromFields(fields), position: ids.join(',') }
         })
       })
       yield { entries }
+      reading[index] = read(index, keysOf[index] as string[])
     }
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
     signal.removeEventListener('abort', end)
-    connection.disconnect()
+    end()
   }
 }
 
-async function lastId(redis: Redis, key: string): Promise<string> {
-  return (await redis.xrevrange(key, '+', '-', 'COUNT', 1))[0]?.[0] ?? '0-0'
+function nextOf(reader: Redis, keys: readonly string[], ids: readonly string[]): Promise<ReadReply> {
+  const read = reader.xread.bind(reader) as (...args: (string | number)[]) => Promise<ReadReply>
+  const next = read('COUNT', COUNT, 'BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...ids)
+  // When one of several readers fails, nobody waits for the others any more.
+  next.catch(() => undefined)
+  return next
+}
+
+async function lastId(redisOf: RedisOf, key: string): Promise<string> {
+  return (await redisOf(key).xrevrange(key, '+', '-', 'COUNT', 1))[0]?.[0] ?? '0-0'
 }

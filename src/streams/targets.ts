@@ -4,6 +4,7 @@
  */
 import type { Redis } from 'ioredis'
 import type { GroupDefinition, StreamDefinition, Topology } from '../topology.ts'
+import type { RedisOf } from './connections.ts'
 import type { GroupAddress } from './groups.ts'
 import type { Keys } from './keys.ts'
 import { physicalStreams } from './partitions.ts'
@@ -39,8 +40,8 @@ export interface Targets {
   parts: (target: GroupTarget) => GroupPart[]
 }
 
-export function createTargets(options: { topology: Topology; redis: Redis; keys: Keys }): Targets {
-  const { topology, redis, keys } = options
+export function createTargets(options: { topology: Topology; redisOf: RedisOf; keys: Keys }): Targets {
+  const { topology, redisOf, keys } = options
   const known = new Map<string, StreamTarget>()
   for (const definition of topology.streams.values()) {
     const parts = physicalStreams(definition)
@@ -55,11 +56,16 @@ export function createTargets(options: { topology: Topology; redis: Redis; keys:
       const groupDefinition = target.definition.groups.get(group)
       if (groupDefinition !== undefined) return { ...target, group, groupDefinition }
       for (const { name } of target.parts) {
-        if ((await groupNames(redis, keys.of(name).stream)).includes(group)) return { ...target, group }
+        const key = keys.of(name).stream
+        if ((await groupNames(redisOf(key), key)).includes(group)) return { ...target, group }
       }
       return undefined
     },
-    parts: ({ parts, group }) => parts.map(({ name }) => ({ redis, keys: keys.of(name), group, stream: name }))
+    parts: ({ parts, group }) =>
+      parts.map(({ name }) => {
+        const own = keys.of(name)
+        return { redis: redisOf(own.stream), keys: own, group, stream: name }
+      })
   }
 }
 

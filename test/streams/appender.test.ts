@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { startRedis } from '../fixtures/redis.ts'
 import { numbersIn, testStreams } from '../fixtures/streams.ts'
@@ -133,6 +134,25 @@ t.test('without Redis every append is refused within the timeout, and it recover
   )
   t.match(stored, { stored: true, duplicate: false })
   t.same((await numbersIn(server.client(), streams.keys.of('test:one:events').stream)).slice(0, 1), [1])
+})
+
+t.test('an event that was refused as store-down is not stored later, with others of its flush', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one, { commandTimeoutMs: 1_000 })
+  await streams.post('test:one:events', [1])
+  await server.kill('SIGKILL')
+  await until(() => streams.health().redis === 'down')
+  const first = streams.post('test:one:events', [2])
+  await pause(200)
+  const early = streams.post('test:one:events', [3])
+  await pause(700)
+  const late = streams.post('test:one:events', [4])
+  t.match(await first, [{ refusal: { code: 'store-down' } }])
+  // These two are one flush now; the time of the first is up before the other's.
+  t.match(await early, [{ refusal: { code: 'store-down' } }])
+  await server.start()
+  t.match(await late, [{ stored: true }])
+  t.same(await numbersIn(server.client(), streams.keys.of('test:one:events').stream), [4])
 })
 
 t.test('a Redis that hangs gives outcome-unknown for what was sent and store-down for what was not', async (t) => {

@@ -56,7 +56,7 @@ t.test('unread is what a brute-force count says, whatever happened before, in ev
       run += 1
       const keys = createKeys(`${prefix}${run}:`)
       const streams = Array.from(topology.streams.values()).flatMap(physicalStreams)
-      const lag = createLag({ redis, keys, streams, log: quietLog })
+      const lag = createLag({ redisOf: () => redis, keys, streams, log: quietLog })
       for (const stream of streams) {
         for (const name of names) await redis.xgroup('CREATE', keys.of(stream.name).stream, name, '0', 'MKSTREAM')
       }
@@ -111,7 +111,7 @@ t.test('unread is exact up to 10,000 and a lower bound above, where Redis cannot
   const topology = defineTopology({ streams: { s: { groups: { g: { external: true } } } } })
   const keys = createKeys(prefix)
   const key = keys.of('s').stream
-  const lag = createLag({ redis, keys, streams: Array.from(topology.streams.values()), log: quietLog })
+  const lag = createLag({ redisOf: () => redis, keys, streams: Array.from(topology.streams.values()), log: quietLog })
   const append = async (count: number) => {
     const pipeline = redis.pipeline()
     for (let n = 0; n < count; n += 1) pipeline.xadd(key, '*', 'id', 'x')

@@ -153,7 +153,11 @@ t.test('erase: the entry is nowhere, and every other one where it was', async (t
     await withEveryFault(
       t,
       (_at, { keys, ids }, redis) =>
-        eraseEntry({ redis, keys, reader: createReader(redis, keys) }, { name: 's', groups: ['g'] }, ids[n] as string),
+        eraseEntry(
+          { redis, keys, reader: createReader(() => redis, keys) },
+          { name: 's', groups: ['g'] },
+          ids[n] as string
+        ),
       places
     )
   }

@@ -12,7 +12,8 @@
 --
 -- Returns { length of the stream, results }; results holds, separated by blanks, per stored unit an entry id for each
 -- event ('=' in front: the id of the first append of a known event), or one token for a refused unit: '!full' or
--- '!reused:<n>' (the n-th event's key is known with another fingerprint).
+-- '!reused:<n>' (the n-th event's key is known with another fingerprint). Fingerprints of two kinds, which what stands in
+-- front of a dot tells apart, are not compared: a newer Headgate may take them in another way.
 --
 -- Sent again after a lost reply, it answers from the flush record what it answered first. A copy that comes after a
 -- later flush was recorded is refused. A flush that wrote nothing leaves no record: running it again is harmless.
@@ -31,6 +32,10 @@ if last then
     return { redis.call('XLEN', stream), string.sub(last, bar + 1) }
   end
   if difference < 0 then return redis.error_reply('STALE this flush was followed by a later one') end
+end
+
+local function differs(a, b)
+  return a ~= b and string.match(a, '^(.-)%.') == string.match(b, '^(.-)%.')
 end
 
 local plan = {}
@@ -64,7 +69,7 @@ while p <= #plan do
         if value then
           local bar = string.find(value, '|', 1, true)
           known[i] = known[i] or bar and string.sub(value, 1, bar - 1) or value
-          if n == keys[i] and bar and prints[i] ~= '' and string.sub(value, bar + 1) ~= prints[i] then
+          if n == keys[i] and bar and prints[i] ~= '' and differs(string.sub(value, bar + 1), prints[i]) then
             reused = reused or i
           end
         end

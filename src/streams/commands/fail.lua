@@ -33,7 +33,7 @@ local outcome
 if entry and tonumber(ARGV[4]) >= 0 then
   outcome = 'delayed'
   redis.call('HSET', KEYS[3], entryId, cjson.encode({
-    fields = fields, attempts = ARGV[6], crashes = crashes, errors = ARGV[7], firstFailedAt = firstFailedAt
+    v = 1, fields = fields, attempts = ARGV[6], crashes = crashes, errors = ARGV[7], firstFailedAt = firstFailedAt
   }))
   redis.call('ZADD', KEYS[2], now + tonumber(ARGV[4]), entryId)
 else

@@ -9,7 +9,7 @@ local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local newest = redis.call('XREVRANGE', KEYS[2], ARGV[5], ARGV[4], 'COUNT', 1)[1]
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'group', ARGV[2], 'status', 'running', 'filter', ARGV[3], 'from', ARGV[4],
+redis.call('HSET', KEYS[1], 'v', 1, 'group', ARGV[2], 'status', 'running', 'filter', ARGV[3], 'from', ARGV[4],
   'upTo', newest and newest[1] or '0-0', 'ids', ARGV[6], 'limit', ARGV[7], 'ratePerSecond', ARGV[8], 'createdBy', ARGV[9],
   'createdAt', now, 'requeued', 0, 'skipped', 0, 'missing', 0, 'tokens', 1, 'tokensAt', now)
 redis.call('SADD', KEYS[3], ARGV[2] .. ' ' .. ARGV[1])

@@ -4,13 +4,14 @@
 -- run and stay where they are, counted as skipped.
 -- KEYS 1 job, 2 dead, 3 requeue, 4 the active replays of the stream, 5 counts
 -- ARGV 1 job id, 2 this process, 3 lease in ms, 4 how many letters to look at, 5 how long a finished job is kept, in ms
--- Returns { status, milliseconds to wait }; status is 'gone' or 'busy' (another process has the lease), else the job's
---   own: 'running', 'done' or 'cancelled'.
+-- Returns { status, milliseconds to wait }; status is 'gone', 'busy' (another process has the lease) or 'newer'
+--   (only a newer Headgate knows how), else the job's own: 'running', 'done' or 'cancelled'.
 -- XADD comes first: at maxmemory the step fails whole, and the job waits.
 local job = {}
 local flat = redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
 if not job.status then return { 'gone', 0 } end
+if tonumber(job.v or 1) ~= 1 then return { 'newer', 0 } end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -20,7 +21,8 @@ if job.owner and job.owner ~= ARGV[2] and tonumber(job.leaseUntil) > now then
 end
 
 local rate = tonumber(job.ratePerSecond)
-local burst = math.max(1, rate / 10)
+-- What a late step may catch up with: half a second's worth.
+local burst = math.max(1, rate / 2)
 local elapsed = math.max(0, now - tonumber(job.tokensAt))
 local tokens = math.min(burst, tonumber(job.tokens) + elapsed * rate / 1000)
 local left = tonumber(job.limit) - tonumber(job.requeued)
@@ -91,8 +93,8 @@ else
   done = not held and #rows < look
 end
 if requeued >= left then done = true end
--- Half a burst at a time: one call per letter would be most of the work.
-if not done and tokens < 1 then wait = math.ceil((math.max(1, burst / 2) - tokens) * 1000 / rate) end
+-- A twentieth of a second's worth at a time: one call per letter would be most of the work.
+if not done and tokens < 1 then wait = math.ceil((math.max(1, rate / 20) - tokens) * 1000 / rate) end
 
 local changes = {
   'tokens', string.format('%.6f', tokens), 'tokensAt', string.format('%.0f', now), 'owner', ARGV[2],

@@ -1,0 +1,145 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../src/config.ts'
+import { createConnections } from '../../src/streams/connections.ts'
+import type { Log } from '../../src/topology.ts'
+import { as, testApp } from '../fixtures/app.ts'
+import { freePort, startRedis } from '../fixtures/redis.ts'
+import { numbersIn, quietLog, testStreams } from '../fixtures/streams.ts'
+import { until } from '../fixtures/until.ts'
+
+const name = 'test:one:events'
+
+/** Collects what is said at `info` and above. */
+function listening(): { log: Log; said: { message: string; fields: object }[] } {
+  const said: { message: string; fields: object }[] = []
+  const say = (fields: object, message: string) => void said.push({ message, fields })
+  return { said, log: { debug() {}, info: say, warn: say, error: say } }
+}
+
+t.test('one line says that a server is away and one that it is back, however many connections it has', async (t) => {
+  const server = await startRedis(t)
+  const { log, said } = listening()
+  const connections = createConnections({ url: server.url }, log)
+  t.teardown(() => connections.close())
+  const readers = ['a', 'b'].map((key) => connections.openReader(key, key))
+  t.teardown(() => readers.map((reader) => reader.disconnect()))
+  await Promise.all([connections.connect(), ...readers.map((reader) => reader.connect())])
+  t.equal(connections.append('a'), connections.append('b'), 'on one server the streams share a connection')
+  await server.kill('SIGKILL')
+  await until(() => connections.states().every(([, isUp]) => !isUp))
+  await server.start()
+  const all = () => readers.every(({ status }) => status === 'ready') && connections.states().every(([, isUp]) => isUp)
+  await until(all)
+  t.match(said, [
+    { message: 'Redis connection lost, reconnecting', fields: { node: 'redis' } },
+    { message: 'Redis connections are back' }
+  ])
+})
+
+t.test(
+  'connecting does not wait for ever: not for nobody, not for a server that hangs, not for Sentinels',
+  async (t) => {
+    const hanging = await startRedis(t, { port: true })
+    hanging.pause()
+    const port = await freePort()
+    const urls = [hanging.url, `redis://127.0.0.1:${port}`, `redis+sentinel://127.0.0.1:${port}/main`]
+    for (const url of [...urls, `redis+cluster://127.0.0.1:${port}`]) {
+      const connections = createConnections({ url }, quietLog)
+      await t.rejects(connections.connect(), url)
+      t.notMatch(connections.append('a').status, 'end', 'it goes on trying')
+      await connections.close()
+    }
+    hanging.resume()
+  }
+)
+
+t.test('over TLS a certificate of the given authority is taken, and another one named as what is wrong', async (t) => {
+  const { ca, otherCa, url } = await tlsServer(t)
+  const { REDIS_TLS_CA_FILE } = loadConfig({ REDIS_URL: url, TOPOLOGY: 't', API_KEYS: '[]', REDIS_TLS_CA_FILE: ca })
+  const { app } = await testApp(t, { REDIS_URL: url, REDIS_TLS_CA_FILE, CONSUMERS: 'off' })
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/events',
+    headers: { ...as('publisher'), 'content-type': 'application/json' },
+    payload: { type: 'users.user.renamed', data: { name: 'Ada' } }
+  })
+  t.equal(answer.statusCode, 202)
+
+  const { log, said } = listening()
+  const refused = createConnections({ url, ca: await readFile(otherCa, 'utf8') }, log)
+  t.teardown(() => refused.close())
+  await t.rejects(refused.connect())
+  t.match(said, [{ message: /certificate of Redis is not trusted: REDIS_TLS_CA_FILE/ }])
+  await t.rejects(testApp(t, { REDIS_URL: url, REDIS_TLS_CA_FILE: '/nowhere.pem' }), /REDIS_TLS_CA_FILE cannot be read/)
+})
+
+t.test('a replica that is away still counts: nothing is called replicated that it lacks', async (t) => {
+  const master = await startRedis(t, { port: true, args: ['--repl-diskless-sync-delay', '0'] })
+  const follow = ['--replicaof', '127.0.0.1', String(master.port)]
+  const replicas = await Promise.all([0, 1].map(() => startRedis(t, { port: true, args: follow })))
+  const connected = async () => (await master.client().info('replication')).match(/state=online/g)?.length
+  await until(async () => (await connected()) === 2)
+  const streams = await testStreams(
+    t,
+    master.url,
+    { [name]: { durability: 'replicated', replicas: 'all' } },
+    { commandTimeoutMs: 600 }
+  )
+  await until(async () => (await streams.post(name, [1]))[0]?.stored, { what: 'both replicas answer' })
+  const [away] = replicas as [Awaited<ReturnType<typeof startRedis>>]
+  await away.kill('SIGKILL')
+  await until(async () => (await connected()) === 1)
+  t.match(await streams.post(name, [2]), [{ refusal: { code: 'durability-unknown' } }])
+  await master.client().call('CLIENT', 'KILL', 'TYPE', 'normal')
+  const isUnknown = async () => {
+    const [result] = await streams.post(name, [3])
+    return result?.stored === false && result.refusal.code === 'durability-unknown'
+  }
+  await until(isUnknown, { what: 'nor after a new connection' })
+  await away.start()
+  await until(async () => (await streams.post(name, [4]))[0]?.stored, { what: 'it is back' })
+})
+
+t.test('a server that forgot its scripts is sent what is to be waited for once more, behind the flush', async (t) => {
+  const master = await startRedis(t, { port: true, args: ['--repl-diskless-sync-delay', '0'] })
+  const replica = await startRedis(t, { port: true, args: ['--replicaof', '127.0.0.1', String(master.port)] })
+  await until(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  const replicated = { [name]: { durability: 'replicated', replicas: 1 } } as const
+  const streams = await testStreams(t, master.url, replicated, { commandTimeoutMs: 600 })
+  await until(async () => (await streams.post(name, [1]))[0]?.stored, { what: 'the replica has it' })
+  const before = await numbersIn(master.client(), streams.keys.of(name).stream)
+  replica.pause()
+  await master.client().script('FLUSH')
+  t.match(await streams.post(name, [2]), [{ stored: false }])
+  replica.resume()
+  t.same(await numbersIn(master.client(), streams.keys.of(name).stream), [...before, 2])
+})
+
+async function tlsServer(t: Test): Promise<{ url: string; ca: string; otherCa: string }> {
+  const dir = await mkdtemp(join(tmpdir(), 'hg-tls-'))
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  const at = (file: string) => join(dir, file)
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'ignore' })
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  for (const ca of ['ca', 'other'])
+    openssl('req', '-x509', ...key, '-keyout', at(`${ca}.key`), '-out', at(`${ca}.pem`), '-subj', `/CN=${ca}`)
+  openssl('req', ...key, '-keyout', at('redis.key'), '-out', at('redis.csr'), '-subj', '/CN=redis')
+  await writeFile(at('names'), 'subjectAltName=IP:127.0.0.1')
+  const signing = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-extfile', at('names')]
+  openssl('x509', '-req', '-in', at('redis.csr'), ...signing, '-out', at('redis.pem'))
+  const port = await freePort()
+  const files = [
+    '--tls-cert-file',
+    at('redis.pem'),
+    '--tls-key-file',
+    at('redis.key'),
+    '--tls-ca-cert-file',
+    at('ca.pem')
+  ]
+  await startRedis(t, { port: true, args: ['--tls-port', String(port), ...files, '--tls-auth-clients', 'no'] })
+  return { url: `rediss://127.0.0.1:${port}`, ca: at('ca.pem'), otherCa: at('other.pem') }
+}
