@@ -19,11 +19,29 @@ const OLDEST_NODE_TO_INSTALL = [20, 0]
 /** The first Node that runs TypeScript sources as they are. */
 const OLDEST_NODE_TO_RUN = [22, 18]
 
-/** How each package manager installs a server, without leaving it running. First come, first served. */
+/**
+ * How each package manager installs a program, without leaving a server running. First come, first served, of the
+ * managers and of the packages.
+ */
 const packageManagers = [
-  { command: 'apt-get', asRoot: true, packages: ['redis-server', 'valkey-server'], script: aptScript },
-  { command: 'dnf', asRoot: true, packages: ['valkey', 'redis'], script: (name) => `dnf install -y -q ${name}` },
-  { command: 'brew', asRoot: false, packages: ['redis', 'valkey'], script: (name) => `brew install ${name}` }
+  {
+    command: 'apt-get',
+    asRoot: true,
+    packages: { 'redis-server': ['redis-server', 'valkey-server'], promtool: ['prometheus'] },
+    script: aptScript
+  },
+  {
+    command: 'dnf',
+    asRoot: true,
+    packages: { 'redis-server': ['valkey', 'redis'], promtool: ['/usr/bin/promtool'] },
+    script: (name) => `dnf install -y -q ${name}`
+  },
+  {
+    command: 'brew',
+    asRoot: false,
+    packages: { 'redis-server': ['redis', 'valkey'], promtool: ['prometheus'] },
+    script: (name) => `brew install ${name}`
+  }
 ]
 
 class Hopeless extends Error {}
@@ -35,6 +53,7 @@ try {
   // Only tests need it, and it takes seconds.
   if (process.env.npm_lifecycle_event !== 'prestart' && !tapIsBuilt()) await buildTap()
   await provideRedis()
+  if (process.env.npm_lifecycle_event === 'pretest') await providePromtool()
 } catch (error) {
   if (!(error instanceof Hopeless)) throw error
   process.stderr.write(`headgate: ${error.message}\n`)
@@ -111,7 +130,7 @@ async function buildTap() {
 async function provideRedis() {
   let redis = findRedis(process.env.PATH)
   if (redis.status === 'missing') {
-    await installRedis()
+    await install('redis-server', 'install Redis 7.0 or newer, or Valkey 7.2 or newer, and start again')
     redis = findRedis(process.env.PATH)
   }
   if (redis.status === 'too-old')
@@ -119,18 +138,29 @@ async function provideRedis() {
   if (redis.status === 'missing') throw new Hopeless('redis-server is still not on PATH after the installation')
 }
 
-async function installRedis() {
-  const manager = packageManagers.find(({ command }) => isOnPath(command))
-  if (manager === undefined) {
-    throw new Hopeless('no redis-server on PATH: install Redis 7.0 or newer, or Valkey 7.2 or newer, and start again')
+/** The alert rules are tested with it. Without it, that test fails and says so, and the others are worth running. */
+async function providePromtool() {
+  if (isOnPath('promtool')) return
+  try {
+    await install('promtool', 'install Prometheus, whose alert rules are tested with it')
+  } catch (error) {
+    if (!(error instanceof Hopeless)) throw error
+    say(error.message)
   }
+}
+
+/** Installs a program, or throws Hopeless with what a person can do; `advice` where there is no package manager. */
+async function install(program, advice) {
+  const manager = packageManagers.find(({ command }) => isOnPath(command))
+  if (manager === undefined) throw new Hopeless(`no ${program} on PATH: ${advice}`)
+  const packages = manager.packages[program]
   const isRoot = process.getuid?.() === 0
   const elevate = manager.asRoot && !isRoot ? 'sudo ' : ''
-  const command = `${elevate}${manager.command} install ${manager.packages[0]}`
-  if (!isRoot && process.env.CI !== 'true' && !(await agreed(command))) {
-    throw new Hopeless(`no redis-server on PATH. Install one and start again:  ${command}`)
+  const command = `${elevate}${manager.command} install ${packages[0]}`
+  if (!isRoot && process.env.CI !== 'true' && !(await agreed(program, command))) {
+    throw new Hopeless(`no ${program} on PATH. Install one and start again:  ${command}`)
   }
-  for (const name of manager.packages) {
+  for (const name of packages) {
     say(`installing ${name} (${manager.command})`)
     const shell = ['sh', '-c', manager.script(name)]
     const [file, ...args] = elevate === '' ? shell : ['sudo', ...shell]
@@ -140,16 +170,16 @@ async function installRedis() {
     )
     if (installed) return
   }
-  throw new Hopeless(`the installation failed (see above). Install a Redis and start again:  ${command}`)
+  throw new Hopeless(`the installation of ${program} failed (see above). Install it and start again:  ${command}`)
 }
 
 /** Asks when there is someone to ask. */
-async function agreed(command) {
+async function agreed(program, command) {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return false
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   const answer = await new Promise((resolve) => {
     terminal.once('close', () => resolve('no'))
-    terminal.question(`headgate: no redis-server on PATH. Run "${command}" now? [Y/n] `, resolve)
+    terminal.question(`headgate: no ${program} on PATH. Run "${command}" now? [Y/n] `, resolve)
   })
   terminal.close()
   return /^(y|yes|)$/i.test(answer.trim())

@@ -176,6 +176,29 @@ t.test('without a Redis or a known package manager it says what to install', asy
   })
 })
 
+t.test('before the tests it provides promtool, and goes on without where it cannot', async (t) => {
+  const { bin, run } = clone(t, { installed: true })
+  const env = { npm_lifecycle_event: 'pretest' }
+  command(bin, 'redis-server', redisOf('7.0.0'))
+  t.same(run({ env }), {
+    status: 0,
+    stderr: 'headgate: no promtool on PATH: install Prometheus, whose alert rules are tested with it\n'
+  })
+  command(bin, 'sudo', 'exec "$@"')
+  command(bin, 'dnf', 'echo "dnf $*" >&2; exit 1')
+  t.same(run({ env, nodeArguments: notRoot }), {
+    status: 0,
+    stderr: 'headgate: no promtool on PATH. Install one and start again:  sudo dnf install /usr/bin/promtool\n'
+  })
+  const failed = run({ env: { ...env, CI: 'true' }, nodeArguments: notRoot })
+  t.match(failed, {
+    status: 0,
+    stderr: /dnf install -y -q \/usr\/bin\/promtool\n[\s\S]*installation of promtool failed/
+  })
+  command(bin, 'promtool', 'exit 1')
+  t.same(run({ env }), { status: 0, stderr: '' })
+})
+
 t.test('in CI it installs a Redis without asking, the second choice where the first is unknown', async (t) => {
   const { bin, run } = clone(t, { installed: true })
   for (const tool of ['cat', 'chmod', 'rm']) symlinkSync(join('/bin', tool), join(bin, tool))
