@@ -30,6 +30,7 @@ const json = 'application/json; charset=utf-8'
 export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, options) => {
   const { admission, publishLines } = options
   const { publish } = app.streams
+  const { accepted } = app.requestTally
   readEventBodies(app, options)
 
   const admit = ({ raw, body, apiKey }: FastifyRequest, form: 'any' | 'batch') =>
@@ -56,12 +57,16 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, opti
       if (lines !== undefined) {
         closeAfterBody(request, reply.raw)
         const admitLine = admission.lines(request.raw, request.apiKey as ApiKey)
-        return reply.type(json).send(JSON.stringify(await publishLines(lines, admitLine, publish)) as never)
+        const receipt = await publishLines(lines, admitLine, publish)
+        accepted('events')
+        return reply.type(json).send(JSON.stringify(receipt) as never)
       }
       const { single, publications } = admit(request, 'any')
       const results = await publish(publications)
-      if (single) return eventReceiptFrom(publications, results)
-      return reply.type(json).send(JSON.stringify(batchReceiptFrom(publications, results)) as never)
+      const receipt = single ? eventReceiptFrom(publications, results) : batchReceiptFrom(publications, results)
+      accepted('events')
+      if (single) return receipt as EventReceipt
+      return reply.type(json).send(JSON.stringify(receipt) as never)
     }
   )
 
@@ -83,7 +88,9 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, opti
     async (request, reply) => {
       const { publications } = admit(request, 'batch')
       reply.code(202)
-      return batchReceiptFrom(publications, await publish(publications))
+      const receipt = batchReceiptFrom(publications, await publish(publications))
+      accepted('batch')
+      return receipt
     }
   )
 }

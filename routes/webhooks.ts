@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { DeliveryReceipt } from '../schemas/webhook.ts'
 import { ProblemError } from '../src/errors.ts'
+import type { WebhookResult } from '../src/metrics/request-tally.ts'
 import { rateLimited } from '../src/plugins/rate-limits.ts'
 import { createTokenBuckets } from '../src/plugins/token-buckets.ts'
 import { eventReceiptFrom } from '../src/receipts.ts'
@@ -16,6 +17,7 @@ const nothing = Buffer.alloc(0)
 /** /webhooks/{source}: deliveries, answered once they are stored, and the questions senders ask beforehand. */
 export const webhooks: FastifyPluginAsync<{ sources: ReadonlyMap<string, Source> }> = async (app, { sources }) => {
   const { publish } = app.streams
+  const { requestTally: tally } = app
   const buckets = createTokenBuckets(sources.size)
 
   // The signature covers the bytes, whatever they are said to be.
@@ -33,14 +35,20 @@ export const webhooks: FastifyPluginAsync<{ sources: ReadonlyMap<string, Source>
       bodyLimit: bodyLimitBytes,
       schema: { hide: true, response: { [status]: DeliveryReceipt } },
       handler: async (request, reply) => {
-        if (receive === undefined) throw new ProblemError('source-not-configured')
+        if (receive === undefined) {
+          tally.webhook(name, 'not-configured')
+          throw new ProblemError('source-not-configured')
+        }
         const reception = receive(deliveryFrom(request))
+        tally.webhook(name, resultOf(reception))
         if (reception.kind !== 'delivery') return answerOther(reception, methods, reply)
         // Only now: forged requests must not use up what the sender may send.
         const waitSeconds = ratePerSecond === undefined ? 0 : buckets.take(name, ratePerSecond, performance.now())
         if (waitSeconds > 0) throw rateLimited(`This source takes ${ratePerSecond} deliveries per second.`, waitSeconds)
+        tally.received('webhooks', 'webhook', 1)
         const publications = [reception.publication]
         const { id, entryId, duplicate } = eventReceiptFrom(publications, await publish(publications))
+        tally.accepted('webhooks')
         reply.code(status)
         return status === 204 ? reply.send() : { id, entryId, duplicate }
       }
@@ -64,6 +72,11 @@ function refuseOthers(app: FastifyInstance, sources: ReadonlyMap<string, Source>
     },
     handler: () => undefined
   })
+}
+
+function resultOf(reception: Reception): WebhookResult {
+  if (reception.kind === 'refused') return reception.reason
+  return reception.kind === 'delivery' ? 'verified' : reception.kind
 }
 
 function methodsOf(handshake: Handshake | undefined): string[] {

@@ -11,7 +11,8 @@ import { fingerprint, parseIdempotencyKey, seenDigest } from './ingest/dedupe.ts
 import type { Draft } from './ingest/draft.ts'
 import { type Fault, maxFaults } from './ingest/faults.ts'
 import { type Mode, modeOf } from './ingest/media-type.ts'
-import { traceContextFrom } from './ingest/trace-context.ts'
+import type { traceContextFrom } from './ingest/trace-context.ts'
+import type { RequestTally } from './metrics/request-tally.ts'
 import type { ApiKey } from './plugins/scopes.ts'
 import { physicalStreamOf } from './streams/partitions.ts'
 import type { Publication } from './streams/publisher.ts'
@@ -37,7 +38,18 @@ const mediaTypes = {
 }
 const nothing = Buffer.alloc(0)
 
-export function createAdmission({ catalog, maxEvents }: { catalog: Catalog; maxEvents: number }): Admission {
+export interface AdmissionOptions {
+  catalog: Catalog
+  maxEvents: number
+  tally: Pick<RequestTally, 'received'>
+  /** The trace of a request, for events without their own. Absent where a span is made for each request and gives them its. */
+  traceOf?: typeof traceContextFrom
+}
+
+export function createAdmission({ catalog, maxEvents, tally, traceOf }: AdmissionOptions): Admission {
+  const defaultsOf = ({ headers }: IncomingMessage, { name }: ApiKey): CallerDefaults => {
+    return { caller: name, source: `/keys/${name}`, now: timestamp(), trace: traceOf?.(headers) }
+  }
   const body: Admission['body'] = (request, body, caller, form) => {
     const { headers } = request
     const mode = modeOf(headers['content-type'], headers)
@@ -47,6 +59,7 @@ export function createAdmission({ catalog, maxEvents }: { catalog: Catalog; maxE
     const decoded = decodeEvents(mode, sent, body ?? nothing, maxEvents)
     if (!decoded.ok) throw faulty(decoded.faults, decoded.more)
     const { drafts, single } = decoded
+    tally.received(form === 'batch' ? 'batch' : 'events', mode as Exclude<Mode, 'unsupported'>, drafts.length)
     if (single && form === 'batch')
       throw faulty([{ pointer: '', detail: 'a batch is a JSON array of events', code: 'invalid-event' }])
     const key = parseIdempotencyKey(headers['idempotency-key'])
@@ -63,6 +76,7 @@ export function createAdmission({ catalog, maxEvents }: { catalog: Catalog; maxE
     return (line) => {
       const decoded = decodeEvents('ndjson', {}, line)
       if (!decoded.ok) throw faulty(decoded.faults, decoded.more)
+      tally.received('events', 'ndjson', 1)
       const checked = catalog.checkAll(decoded.drafts)
       if (!checked.ok) throw faulty(checked.faults, checked.more)
       refuseStreams(checked.streams, decoded.drafts, caller)
@@ -75,10 +89,6 @@ export function createAdmission({ catalog, maxEvents }: { catalog: Catalog; maxE
 
 interface CallerDefaults extends Defaults {
   caller: string
-}
-
-function defaultsOf({ headers }: IncomingMessage, { name }: ApiKey): CallerDefaults {
-  return { caller: name, source: `/keys/${name}`, now: timestamp(), trace: traceContextFrom(headers) }
 }
 
 function refuseMedia(mode: Mode, form: 'any' | 'batch'): void {

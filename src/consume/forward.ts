@@ -17,6 +17,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { eventText } from '../entry-text.ts'
 import type { ReceivedEvent } from '../streams/entry.ts'
 import type { Handler } from '../topology.ts'
+import { tracedPost } from '../traces/forward-spans.ts'
 import { signWebhook } from '../webhooks/sign.ts'
 import { checkSecret } from '../webhooks/signature.ts'
 import { reject, unavailable } from './outcomes.ts'
@@ -70,7 +71,9 @@ function webhookId(id: string): string {
   return `sha256-${createHash('sha256').update(id).digest('base64url')}`
 }
 
-class NoAnswer extends Error {}
+class NoAnswer extends Error {
+  override name = 'NoAnswer'
+}
 
 interface Answer {
   status: number
@@ -117,7 +120,7 @@ class Endpoint {
   ): Promise<Answer> {
     const answersBefore = this.#answers
     try {
-      const answer = await this.#request(body, headers, limits)
+      const answer = await tracedPost(this.#url, (trace) => this.#request(body, { ...headers, ...trace }, limits))
       this.#answers += 1
       return answer
     } catch (cause) {

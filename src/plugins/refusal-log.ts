@@ -7,42 +7,61 @@ export interface RefusalLog {
 }
 
 const EVERY_MS = 1_000
+/** Lines of one code per second while it is no flood: enough to see who and where. */
+const IN_FULL = 10
+
+interface Recent {
+  lines: number
+  /** Refusals since the last line. */
+  count: number
+  last: { code: string; status: number }
+  timer: NodeJS.Timeout
+}
 
 /**
- * Logs refusals that come in floods: the first of a code at once, then once per second how many there were since. Writing
- * a line for each would take as long as refusing it.
+ * Logs refusals, which may come in floods: up to ten of a code in a second at once, then once per second how many there
+ * were since, until a second passes without. Writing a line for each would take as long as refusing it.
  */
-export function createRefusalLog(log: FastifyBaseLogger): RefusalLog {
-  const open = new Map<string, { count: number; last: object; timer: NodeJS.Timeout }>()
+export function createRefusalLog(log: Pick<FastifyBaseLogger, 'info' | 'warn'>): RefusalLog {
+  const recent = new Map<string, Recent>()
 
-  const said = (code: string) => {
-    const flood = open.get(code)
+  const sumUp = ({ count, last }: Recent) => log[levelOf(last.status)]({ ...last, count }, 'requests refused')
+  const onSecond = (code: string) => {
+    const flood = recent.get(code)
     if (flood === undefined) return
     if (flood.count === 0) {
-      open.delete(code)
+      recent.delete(code)
       return
     }
-    log.warn({ ...flood.last, count: flood.count }, 'requests refused')
+    sumUp(flood)
     flood.count = 0
     flood.timer.refresh()
   }
   return {
     add(refusal) {
-      const flood = open.get(refusal.code)
-      if (flood === undefined) {
-        log.warn(refusal, 'request refused')
-        open.set(refusal.code, { count: 0, last: refusal, timer: setTimeout(said, EVERY_MS, refusal.code) })
-      } else {
-        flood.count += 1
-        flood.last = refusal
+      const known = recent.get(refusal.code)
+      if (known === undefined) {
+        const timer = setTimeout(onSecond, EVERY_MS, refusal.code)
+        recent.set(refusal.code, { lines: 1, count: 0, last: refusal, timer })
+      } else if (known.lines < IN_FULL) known.lines += 1
+      else {
+        known.count += 1
+        known.last = refusal
+        return
       }
+      log[levelOf(refusal.status)](refusal, 'request refused')
     },
     end() {
-      for (const { count, last, timer } of open.values()) {
-        clearTimeout(timer)
-        if (count > 0) log.warn({ ...last, count }, 'requests refused')
+      for (const flood of recent.values()) {
+        clearTimeout(flood.timer)
+        if (flood.count > 0) sumUp(flood)
       }
-      open.clear()
+      recent.clear()
     }
   }
+}
+
+/** What the operator may have to act on is a warning; what a client did wrong is not. */
+export function levelOf(status: number): 'info' | 'warn' {
+  return status === 503 || status === 429 ? 'warn' : 'info'
 }

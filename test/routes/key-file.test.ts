@@ -19,7 +19,8 @@ async function folder(t: Test): Promise<string> {
 async function appWith(t: Test, file: string) {
   const logged: { level: string; message: string }[] = []
   const say = (level: string) => (_fields: object, message: string) => void logged.push({ level, message })
-  const log = { info: say('info'), warn: say('warn'), error: say('error'), debug() {}, fatal() {}, trace() {} }
+  const levels = { info: say('info'), warn: say('warn'), error: say('error'), debug() {}, fatal() {}, trace() {} }
+  const log = { ...levels, child: () => levels }
   const config = loadConfig({ REDIS_URL: 'redis://127.0.0.1:1', TOPOLOGY: 'given', API_KEYS_FILE: file })
   const app = buildApp(config, { topology: testTopology, offline: true, log: log as never })
   t.teardown(() => app.close())
