@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { GroupParams } from '../schemas/group.ts'
 import { problemResponses } from '../schemas/problem.ts'
-import type { RebuildStatus } from '../schemas/rebuild.ts'
+import type { RebuildPart, RebuildStatus } from '../schemas/rebuild.ts'
 import { isoTime } from '../src/dead-letter-view.ts'
 import { ProblemError } from '../src/errors.ts'
 import { groupNamed } from '../src/named-targets.ts'
@@ -17,13 +17,17 @@ export const rebuilds: FastifyPluginAsyncTypebox = async (app) => {
 
   const rebuildable = async (params: { stream: string; group: string }) => {
     const { definition, name, group, groupDefinition } = await groupNamed(operations, params)
-    if (groupDefinition?.rebuild === undefined || name !== definition.name) throw new ProblemError('no-rebuild')
+    if (groupDefinition?.rebuild === undefined)
+      throw new ProblemError('no-rebuild', { detail: 'The topology gives this group no `rebuild`.' })
+    if (name !== definition.name)
+      throw new ProblemError('no-rebuild', { detail: `All partitions are rebuilt together: name ${definition.name}.` })
     return { definition, group }
   }
   const statusOf = async (params: { stream: string; group: string }) => {
     const { definition, group } = await rebuildable(params)
     const parts = await streams.rebuilds.status(definition, group)
     return {
+      state: rebuildState(parts),
       parts: parts.map(({ finishedAt, ...part }) => ({
         ...part,
         finishedAt: finishedAt === undefined ? undefined : isoTime(finishedAt)
@@ -40,13 +44,19 @@ export const rebuilds: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'rebuildGroup',
         summary: 'Make what an ordered group keeps anew, out of the whole stream',
         description:
-          'Each partition is held, folded from its first entry and goes on. One that is under way begins anew.',
+          'Each partition is held, folded from its first entry and goes on. Refused while the last one is under way; over restarts that goes on by itself.',
         params: GroupParams,
         response: { 202: status, ...refusals }
       }
     },
     async ({ params }, reply) => {
       const { definition, group } = await rebuildable(params)
+      const parts = await streams.rebuilds.status(definition, group)
+      const left = parts.filter(({ state }) => state === 'wanted').length
+      if (left > 0)
+        throw new ProblemError('rebuild-running', {
+          detail: `${left} of ${parts.length} partitions are still to come.`
+        })
       await streams.rebuilds.request(definition, group)
       return reply.code(202).send(await statusOf(params))
     }
@@ -66,4 +76,12 @@ export const rebuilds: FastifyPluginAsyncTypebox = async (app) => {
     },
     async ({ params }) => statusOf(params)
   )
+}
+
+/** `running` until every partition has ended, then `failed` if one of them has. */
+function rebuildState(parts: readonly Pick<RebuildPart, 'state'>[]): RebuildStatus['state'] {
+  const has = (state: RebuildPart['state']) => parts.some((part) => part.state === state)
+  if (has('wanted')) return 'running'
+  if (has('failed')) return 'failed'
+  return has('done') ? 'done' : 'none'
 }

@@ -68,6 +68,7 @@ export const SeekPart = Type.Object(
     lastDeliveredId: Type.String({ description: 'The last entry that counts as read.' }),
     unread: Type.Integer({ description: 'Entries it then reads.' }),
     approximate: Type.Optional(Type.Boolean({ description: '`unread` is a lower bound.' })),
+    skipped: Type.Integer({ description: 'Unread entries it goes past; counted in `/admin/lag`.' }),
     pending: Type.Integer({ description: 'Dropped with `clear`, else still handled.' }),
     delayed: Type.Integer(),
     requeue: Type.Integer()

@@ -5,7 +5,9 @@ export const RebuildPart = Type.Object(
     stream: Type.String(),
     state: Type.Unsafe<'none' | 'wanted' | 'done' | 'failed'>({
       type: 'string',
-      enum: ['none', 'wanted', 'done', 'failed']
+      enum: ['none', 'wanted', 'done', 'failed'],
+      description:
+        'Never asked for; asked for, and not through; through; given up, and the group goes on with what it had.'
     }),
     id: Type.Optional(Type.String()),
     finishedAt: Type.Optional(Type.String({ format: 'date-time' })),
@@ -19,7 +21,14 @@ export const RebuildPart = Type.Object(
 export type RebuildPart = Static<typeof RebuildPart>
 
 export const RebuildStatus = Type.Object(
-  { parts: Type.Array(Type.Unsafe<RebuildPart>(Type.Ref('RebuildPart'))) },
+  {
+    state: Type.Unsafe<'none' | 'running' | 'done' | 'failed'>({
+      type: 'string',
+      enum: ['none', 'running', 'done', 'failed'],
+      description: 'Of all partitions together.'
+    }),
+    parts: Type.Array(Type.Unsafe<RebuildPart>(Type.Ref('RebuildPart')))
+  },
   { $id: 'RebuildStatus', description: 'The last rebuild, by partition.' }
 )
 export type RebuildStatus = Static<typeof RebuildStatus>

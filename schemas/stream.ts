@@ -22,7 +22,7 @@ export const StreamGroup = Type.Object(
     pins: Type.Boolean({ description: 'May it hold back trimming?' }),
     ordered: Type.Boolean(),
     pending: Type.Integer(),
-    consumers: Type.Integer(),
+    consumers: Type.Integer({ description: 'Names Redis has for it. How many processes are alive is in /admin/lag.' }),
     lastDeliveredId: Type.String()
   },
   { $id: 'StreamGroup', description: 'A group of a stream. How far it is behind is in /admin/lag.' }

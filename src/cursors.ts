@@ -46,14 +46,15 @@ function isPosition(value: unknown, pattern: RegExp): boolean {
 }
 
 /**
- * The entry id that `from` or `to` means: an entry id itself, or a time (RFC 3339), whose first or last id it is.
+ * The entry id that `from` or `to` means: an entry id itself, or a time (RFC 3339), whose first or last id it is. `also`
+ * names what else the caller takes.
  * Throws ProblemError `invalid-parameter` for anything else.
  */
-export function entryIdFrom(text: string, name: string, end: 'first' | 'last' = 'first'): string {
+export function entryIdFrom(text: string, name: string, end: 'first' | 'last' = 'first', also = ''): string {
   if (/^\d{1,20}(-\d{1,20})?$/.test(text)) return text
   const at = /^\d{4}-\d{2}-\d{2}T/.test(text) ? Date.parse(text) : Number.NaN
   if (!Number.isNaN(at) && at >= 0) return end === 'first' ? `${at}-0` : `${at}-18446744073709551615`
-  const detail = 'is an entry id such as 1694012345678-0, or a time such as 2026-01-31T10:00:00Z'
+  const detail = `is ${also}an entry id such as 1694012345678-0, or a time such as 2026-01-31T10:00:00Z`
   throw new ProblemError('invalid-parameter', {
     detail: `${name} ${detail}`,
     errors: [{ pointer: `/${name}`, detail }]

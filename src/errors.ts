@@ -31,9 +31,17 @@ export const problems = {
   'webhook-refused': { status: 401, title: 'The delivery does not show that its sender holds the secret' },
   forbidden: { status: 403, title: 'The API key lacks a scope' },
   'route-not-found': { status: 404, title: 'There is nothing at this path' },
-  'stream-not-found': { status: 404, title: 'The topology has no such stream' },
+  'stream-not-found': {
+    status: 404,
+    title: 'The topology has no such stream',
+    advice: 'GET /admin/streams lists those there are.'
+  },
   'entry-not-found': { status: 404, title: 'The stream has no such entry' },
-  'group-not-found': { status: 404, title: 'The stream has no such group' },
+  'group-not-found': {
+    status: 404,
+    title: 'The stream has no such group',
+    advice: 'GET /admin/streams lists the groups of each stream.'
+  },
   'consumer-not-found': { status: 404, title: 'The group has no such consumer' },
   'dead-letter-not-found': { status: 404, title: 'The group has no such dead letter' },
   'replay-not-found': { status: 404, title: 'The group has no such replay' },
@@ -46,19 +54,27 @@ export const problems = {
     advice: 'Name the partition as the stream, such as carts:cart:events:3.'
   },
   'stream-observed': { status: 409, title: "The stream is someone else's and is never changed from here" },
-  'group-not-paused': { status: 409, title: 'The group has to be paused first' },
+  'group-not-paused': {
+    status: 409,
+    title: 'The group has to be paused first',
+    advice: 'POST …/pause, then this again, then POST …/resume.'
+  },
   'group-ordered': { status: 409, title: 'The group keeps an order, and its owner alone moves its entries' },
   'no-rebuild': { status: 409, title: 'What this group keeps cannot be rebuilt' },
+  'rebuild-running': { status: 409, title: 'The last rebuild of this group is still under way' },
   'consumer-needed': { status: 409, title: 'No process here reads this group: name the consumer' },
   'group-in-use': { status: 409, title: 'The group still holds events, or the topology names it' },
-  'consumer-in-use': { status: 409, title: 'The consumer is alive or still holds entries' },
+  'consumer-in-use': {
+    status: 409,
+    title: 'The consumer is alive or still holds entries',
+    advice: 'Once its process has ended, ?move=true first gives what it holds to others.'
+  },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'too-many-events': {
     status: 413,
     title: 'The request holds too many events',
     advice: 'Send fewer events in one request.'
   },
-  'uri-too-long': { status: 414, title: 'A part of the path is too long' },
   'unsupported-media-type': { status: 415, title: 'This Content-Type is not understood here' },
   'unsupported-encoding': { status: 415, title: 'This Content-Encoding is not understood here' },
   'unknown-type': { status: 422, title: 'No stream carries this event type' },

@@ -39,7 +39,7 @@ export function delayedView(
 export function seekPosition(to: string): string {
   if (to === 'beginning') return '0-0'
   if (to === 'end') return '$'
-  const [ms = '0', seq = '0'] = entryIdFrom(to, 'to').split('-')
+  const [ms = '0', seq = '0'] = entryIdFrom(to, 'to', 'first', '`beginning`, `end`, ').split('-')
   if (BigInt(seq) > 0n) return `${ms}-${BigInt(seq) - 1n}`
   return BigInt(ms) === 0n ? '0-0' : `${BigInt(ms) - 1n}-18446744073709551615`
 }

@@ -10,7 +10,7 @@ import {
   type ProblemKind,
   problems
 } from './errors.ts'
-import { redisFailure } from './streams/redis-errors.ts'
+import { isMoving, redisFailure } from './streams/redis-errors.ts'
 
 export interface ProblemAnswer {
   status: number
@@ -48,7 +48,7 @@ export function problemFromError(error: unknown, requestId: string): ProblemAnsw
   if (validation !== undefined) {
     const errors = validation.map((fault) => faultOf(fault, validationContext))
     return problemAnswer('invalid-parameter', requestId, {
-      detail: `${errors[0]?.pointer.slice(1)} ${errors[0]?.detail}`,
+      detail: `${errors[0]?.pointer.slice(1) || 'The body'} ${errors[0]?.detail}`,
       errors
     })
   }
@@ -69,6 +69,7 @@ function redisProblem(error: unknown): ProblemCode | undefined {
   const isReply = name === 'ReplyError'
   if (!isReply && name !== 'MaxRetriesPerRequestError' && syscall === undefined && !redisGone.test(message))
     return undefined
+  if (isMoving(error)) return 'store-moving'
   const failure = redisFailure(error)
   return isReply && failure !== 'refused' ? 'internal-error' : 'store-down'
 }
@@ -90,15 +91,20 @@ interface ValidationFault {
 }
 
 function faultOf({ keyword, instancePath, message, params }: ValidationFault, context = 'request'): ProblemFault {
-  if (keyword === 'required') return { pointer: `/${params.missingProperty}`, detail: `is required in the ${context}` }
+  const where = context === 'querystring' ? 'query' : context
+  if (keyword === 'required')
+    return { pointer: `${instancePath}/${params.missingProperty}`, detail: `is required in the ${where}` }
   if (keyword === 'additionalProperties')
-    return { pointer: `/${params.additionalProperty}`, detail: `is not known in the ${context}` }
+    return { pointer: `${instancePath}/${params.additionalProperty}`, detail: `is not known in the ${where}` }
+  if (keyword === 'enum')
+    return { pointer: instancePath, detail: `must be one of ${(params.allowedValues as unknown[]).join(', ')}` }
+  if (keyword === 'type' && instancePath === '') return { pointer: '', detail: 'must be a JSON object' }
   return { pointer: instancePath, detail: message ?? 'is not valid' }
 }
 
 const frameworkProblems: Record<string, ProblemCode> = {
   FST_ERR_BAD_URL: 'malformed-request',
-  FST_ERR_MAX_PARAM_LENGTH: 'uri-too-long',
+  FST_ERR_MAX_PARAM_LENGTH: 'invalid-parameter',
   FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'malformed-request',

@@ -1,5 +1,5 @@
 /**
- * What every admin route shares: its JSON bodies, and the record of each change. The record is written before the answer
+ * What every admin route shares: its JSON bodies, that nothing unknown is asked of it, and the record of each change. The record is written before the answer
  * leaves, so an operator who has the answer finds it; a change whose record failed is logged instead.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -23,6 +23,11 @@ export function adminRequests(app: FastifyInstance): void {
       done(new ProblemError('malformed-json', { detail: 'The body is not JSON.' }))
     }
   })
+  app.addContentTypeParser('*', (_request, _body, done) => {
+    const headers = { 'accept-post': 'application/json' }
+    done(new ProblemError('unsupported-media-type', { detail: 'Send it as application/json.', headers }))
+  })
+  app.addHook('preValidation', async (request) => refuseUnasked(request))
   app.addHook('onSend', async (request, reply, payload) => {
     const { config } = request.routeOptions
     if (request.apiKey === null || reading.has(request.method) || config.audited === false) return payload
@@ -30,6 +35,19 @@ export function adminRequests(app: FastifyInstance): void {
     await app.operations.audit.record(record).catch((err: unknown) => app.log.error({ err, record }, 'not audited'))
     return payload
   })
+}
+
+/** A route without a schema for its query or body takes none: whoever adds `dryRun` to it must not think it was heard. */
+function refuseUnasked({ routeOptions: { schema = {} }, query, body }: FastifyRequest): void {
+  const unasked = (part: unknown, where: string) =>
+    Object.keys(part ?? {}).map((name) => ({ pointer: `/${name}`, detail: `is not known in the ${where}` }))
+  const errors = [
+    ...(schema.querystring === undefined ? unasked(query, 'query') : []),
+    ...(schema.body === undefined ? unasked(body, 'body') : [])
+  ]
+  const [first] = errors
+  if (first === undefined) return
+  throw new ProblemError('invalid-parameter', { detail: `${first.pointer.slice(1)} ${first.detail}`, errors })
 }
 
 function recordOf(request: FastifyRequest, status: number, result: string) {

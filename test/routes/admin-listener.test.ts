@@ -16,7 +16,9 @@ t.test('with a port of their own, admin routes are not there for the public, how
     '/%61dmin/lag',
     '/admin/streams',
     '/admin/audit',
-    '/admin/streams/users:user:events'
+    '/admin/streams/users:user:events',
+    '/metrics',
+    '/%6detrics'
   ]) {
     t.equal(await statusOf(outside, path), 404, path)
     t.equal(await statusOf(inside, path), 200, path)

@@ -93,8 +93,8 @@ const cases: Record<string, [status: number, code: keyof typeof problems, reques
   'a body of 10 MB': [413, 'body-too-large', posting({ ...order, subject: 'x'.repeat(10_000_000) })],
   'more events than a request may hold': [413, 'too-many-events', posting([order, order, order, order])],
   'a stream name of 10,000 characters': [
-    414,
-    'uri-too-long',
+    400,
+    'invalid-parameter',
     { url: `/admin/streams/${long}/entries/1-1`, headers: as('admin') }
   ],
   'a stream name of 1,000 characters': [

@@ -35,7 +35,11 @@ t.test('a paused group reads on where a seek says; a dry run counts first; clear
   t.equal((await call('POST', 'groups/workers/seek', { to: 'beginning' })).code, 'group-not-paused')
   await pauseAndWait(scene, 'workers')
   const dry = await call('POST', 'groups/workers/seek', { to: ids[6], dryRun: true, clear: true })
-  t.match(dry, { http: 200, dryRun: true, parts: [{ stream, unread: 4, pending: 0, delayed: 1, requeue: 0 }] })
+  t.match(dry, {
+    http: 200,
+    dryRun: true,
+    parts: [{ stream, unread: 4, skipped: 0, pending: 0, delayed: 1, requeue: 0 }]
+  })
   t.match((await call('GET', 'groups/workers')).parts, [{ unread: 0, delayed: 1 }])
   for (const to of ['yesterday', '1-1-1', ''])
     t.equal((await call('POST', 'groups/workers/seek', { to })).http, 400, to)
@@ -50,7 +54,11 @@ t.test('a paused group reads on where a seek says; a dry run counts first; clear
   t.match(await call('POST', 'groups/workers/seek', { to: '2020-01-01T00:00:00Z', dryRun: true }), {
     parts: [{ unread: 10 }]
   })
-  t.match(await call('POST', 'groups/workers/seek', { to: 'end' }), { parts: [{ unread: 0, lastDeliveredId: ids[9] }] })
+  t.match(await call('POST', 'groups/workers/seek', { to: ids[3] }), { parts: [{ unread: 7, skipped: 0 }] })
+  const past = { unread: 0, lastDeliveredId: ids[9], skipped: 7 }
+  t.match(await call('POST', 'groups/workers/seek', { to: 'end', dryRun: true }), { parts: [past] })
+  t.match(await call('POST', 'groups/workers/seek', { to: 'end' }), { parts: [past] })
+  t.match((await call('GET', 'groups/workers')).parts, [{ unread: 0, skipped: 7 }], 'what was not read is counted')
 })
 
 t.test('what waits for a retry is listed, the next due first', async (t) => {
@@ -194,3 +202,35 @@ t.test(
     t.equal(observed.statusCode, 403)
   }
 )
+
+t.test('what an operator gets wrong is refused, and said so that it can be put right', async (t) => {
+  const { app, call } = await operatorScene(t, { workers: { external: true } })
+  const wrong: [string, object | undefined, string, string][] = [
+    ['groups/workers/seek', undefined, 'The body must be a JSON object', ''],
+    ['groups/workers/seek', {}, 'to is required in the body', '/to'],
+    ['groups/workers/replays', { filter: { kind: 'x' } }, 'filter/kind is not known in the body', '/filter/kind'],
+    ['groups/workers/pause', { minutes: 5 }, 'minutes is not known in the body', '/minutes'],
+    ['groups/workers/pause?dryRun=true', undefined, 'dryRun is not known in the query', '/dryRun'],
+    ['groups/workers/seek?dryRun=true', { to: 'end' }, 'dryRun is not known in the query', '/dryRun']
+  ]
+  for (const [path, body, detail, pointer] of wrong)
+    t.match(
+      await call('POST', path, body),
+      { http: 400, code: 'invalid-parameter', detail, errors: [{ pointer }] },
+      path
+    )
+  t.match(await call('PUT', 'groups/more', { from: 'now' }), {
+    http: 400,
+    detail: 'from must be one of beginning, end'
+  })
+  await call('POST', 'groups/workers/pause')
+  t.match(await call('POST', 'groups/workers/seek', { to: 'now' }), {
+    detail: /^to is `beginning`, `end`, an entry id/
+  })
+  t.equal((await call('POST', 'groups/workers/resume', {})).http, 200, 'an empty body is none')
+  const form = { ...as('admin'), 'content-type': 'application/x-www-form-urlencoded' }
+  const url = `/admin/streams/${stream}/groups/workers/seek`
+  const answer = await app.inject({ method: 'POST', url, headers: form, payload: '{"to":"end"}' })
+  t.match(answer.json(), { status: 415, detail: 'Send it as application/json.' })
+  t.equal(answer.headers['accept-post'], 'application/json')
+})
