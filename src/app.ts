@@ -13,6 +13,7 @@ import { events } from '../routes/events.ts'
 import { groups } from '../routes/groups.ts'
 import { health } from '../routes/health.ts'
 import { lag } from '../routes/lag.ts'
+import { metrics as metricsRoute } from '../routes/metrics.ts'
 import { openapiDocument } from '../routes/openapi.ts'
 import { pending } from '../routes/pending.ts'
 import { problemKinds } from '../routes/problems.ts'
@@ -24,13 +25,18 @@ import { types } from '../routes/types.ts'
 import { webhooks } from '../routes/webhooks.ts'
 import { createAdmission } from './admission.ts'
 import { type Config, loadConfig } from './config.ts'
+import { errorFields } from './error-fields.ts'
 import { createCatalog } from './ingest/catalog.ts'
+import { traceContextFrom } from './ingest/trace-context.ts'
 import { createLinePublisher } from './line-publishing.ts'
+import { createRequestTally } from './metrics/request-tally.ts'
 import { adminListener } from './plugins/admin-listener.ts'
 import { adminRequests } from './plugins/audit.ts'
 import { consumers } from './plugins/consumers.ts'
+import { docs } from './plugins/docs.ts'
 import { drain } from './plugins/drain.ts'
 import { keys } from './plugins/keys.ts'
+import { metrics, requestTally } from './plugins/metrics.ts'
 import { openapi } from './plugins/openapi.ts'
 import { operations } from './plugins/operations.ts'
 import { overload } from './plugins/overload.ts'
@@ -38,10 +44,13 @@ import { answerClientError, answerFrameworkError, problemAnswers } from './plugi
 import { addressLimit } from './plugins/rate-limits.ts'
 import { redis } from './plugins/redis.ts'
 import { requestId, requestIdOf } from './plugins/request-id.ts'
+import { requestLog } from './plugins/request-log.ts'
+import { requestSpans } from './plugins/request-spans.ts'
 import { streams } from './plugins/streams.ts'
 import { openSources } from './sources.ts'
 import { createKeys } from './streams/keys.ts'
 import type { Topology } from './topology.ts'
+import { openTracer } from './traces/tracer.ts'
 
 export interface Parts {
   topology: Topology
@@ -67,12 +76,17 @@ export function buildApp(
   const app = fastifyFrom(config)
   // Fastify's own logging of requests would cost a tenth of every request even when it is silent, so it has no logger,
   // `request.log` says nothing, and a failure is logged where it is answered.
-  app.log = log
+  app.log = log.child({}, { serializers: { err: errorFields } })
+  const tally = createRequestTally(topology.sources.keys())
+  const tracer = offline ? undefined : openTracer()
 
   // Each part says itself which bodies it reads; nothing else is read at all.
   app.removeAllContentTypeParsers()
-  app.register(drain)
+  app.register(drain, { delayMs: config.DRAIN_DELAY_MS, graceMs: config.SHUTDOWN_GRACE_MS })
+  app.register(requestLog, { requests: config.LOG_REQUESTS })
+  if (tracer !== undefined) app.register(requestSpans, { tracer })
   app.register(requestId)
+  app.register(requestTally, { tally })
   app.register(problemAnswers)
   app.register(adminListener, {
     host: config.ADMIN_HOST ?? config.HOST,
@@ -81,8 +95,10 @@ export function buildApp(
   })
   app.register(overload)
   app.register(addressLimit, { perSecond: config.RATE_LIMIT_PER_ADDRESS })
-  app.register(keys, { json: config.API_KEYS, file: config.API_KEYS_FILE })
   app.register(openapi, { topology, version })
+  // Before the keys, which would refuse its routes: Swagger UI does not say that they are public.
+  app.register(docs)
+  app.register(keys, { json: config.API_KEYS, file: config.API_KEYS_FILE })
   app.register(redis, { url: config.REDIS_URL, caFile: config.REDIS_TLS_CA_FILE, offline })
   app.register(streams, {
     topology,
@@ -90,17 +106,24 @@ export function buildApp(
     durability: config.DURABILITY,
     queueLimit: config.APPEND_QUEUE_LIMIT,
     commandTimeoutMs: config.COMMAND_TIMEOUT_MS,
+    tracer,
     offline
   })
 
   app.register(operations, { topology, keys: redisKeys, offline })
 
   if (config.CONSUMERS === 'on' && !offline) {
-    app.register(consumers, { topology, keys: redisKeys, catalog, graceMs: config.SHUTDOWN_GRACE_MS })
+    app.register(consumers, { topology, keys: redisKeys, catalog, graceMs: config.SHUTDOWN_GRACE_MS, tracer })
   }
 
+  app.register(metrics, { topology, version })
   app.register(events, {
-    admission: createAdmission({ catalog, maxEvents: config.MAX_BATCH_EVENTS }),
+    admission: createAdmission({
+      catalog,
+      maxEvents: config.MAX_BATCH_EVENTS,
+      tally,
+      traceOf: tracer === undefined ? traceContextFrom : undefined
+    }),
     publishLines: createLinePublisher({
       topology,
       queueLimit: config.APPEND_QUEUE_LIMIT,
@@ -111,6 +134,7 @@ export function buildApp(
   app.register(webhooks, { sources })
   app.register(types, { catalog })
   app.register(lag)
+  app.register(metricsRoute)
   app.register(operators)
   app.register(problemKinds)
   app.register(openapiDocument)
@@ -156,8 +180,8 @@ function fastifyFrom(config: Config): FastifyInstance {
       // How often both times are looked at.
       connectionsCheckingInterval: Math.min(5_000, config.REQUEST_TIMEOUT_MS / 4)
     },
-    // Names in a path are at most 200 characters, each up to 9 when percent-encoded.
-    routerOptions: { maxParamLength: 1_800 },
+    // As much as Node takes of a URL: a name that is too long is refused by its schema, and only after the key was checked.
+    routerOptions: { maxParamLength: 16_384 },
     trustProxy: trustFrom(config.TRUST_PROXY),
     // While draining, requests on open connections are still served, and told to close.
     return503OnClosing: false,

@@ -3,6 +3,7 @@
  */
 import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
+import { redisTarget } from './streams/redis-url.ts'
 
 const positive = { type: 'integer', minimum: 1 } as const
 
@@ -28,14 +29,14 @@ export const Config = Type.Object(
       })
     ),
     REDIS_URL: Type.String({
-      pattern: '^(redis|rediss)://.+|^unix:///.+',
+      minLength: 1,
       description:
-        'Redis or Valkey: redis://host:6379, rediss://user:password@host:6380/0 or unix:///path/to.sock. Required.'
+        'Redis or Valkey: redis://host:6379, rediss://user:password@host:6380/0 or unix:///path/to.sock; redis+cluster://host:6379,host:6379; redis+sentinel://host:26379,host:26379/name; these two also as rediss+. Required.'
     }),
     REDIS_TLS_CA_FILE: Type.Optional(
       Type.String({
         minLength: 1,
-        description: 'PEM file of the certificate authority behind rediss://, when the system does not know it.'
+        description: 'PEM file of the certificate authority behind rediss, when the system does not know it.'
       })
     ),
     KEY_PREFIX: Type.String({
@@ -73,6 +74,12 @@ export const Config = Type.Object(
       default: 'info',
       description: 'Least severe level that is logged.'
     }),
+    LOG_REQUESTS: Type.Unsafe<'failures' | 'all'>({
+      type: 'string',
+      enum: ['failures', 'all'],
+      default: 'failures',
+      description: 'Requests that get a line in the log. failures: those that were refused or failed, floods summed up.'
+    }),
     BODY_LIMIT_BYTES: Type.Integer({
       ...positive,
       default: 1_048_576,
@@ -98,6 +105,12 @@ export const Config = Type.Object(
       ...positive,
       default: 2_000,
       description: 'How long an append may wait for Redis before its request is answered 503.'
+    }),
+    DRAIN_DELAY_MS: Type.Integer({
+      default: 0,
+      minimum: 0,
+      description:
+        'How long after SIGTERM requests are still taken, while /readyz says 503 and connections are closed one by one: time for load balancers to notice.'
     }),
     SHUTDOWN_GRACE_MS: Type.Integer({
       ...positive,
@@ -158,10 +171,21 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   if (given.API_KEYS === undefined && given.API_KEYS_FILE === undefined) {
     lines.push('API_KEYS or API_KEYS_FILE is required: without a key nobody gets in (npm run keygen makes one)')
   }
+  if (given.REDIS_URL !== undefined) lines.push(...redisUrlFault(given.REDIS_URL))
   if (config === undefined || lines.length > 0) throw new ConfigError(lines)
   const isWebhookSetting = ([name]: [string, unknown]) => /^WEBHOOK_(SECRET|VERIFY_TOKEN)_/.test(name)
   const webhookSettings = Object.fromEntries(Object.entries(given).filter(isWebhookSetting)) as Record<string, string>
   return Object.freeze({ ...config, webhookSettings })
+}
+
+/** Does not repeat the URL: it may hold a password. */
+function redisUrlFault(url: string): string[] {
+  try {
+    redisTarget(url)
+    return []
+  } catch (error) {
+    return [`REDIS_URL is not valid, ${(error as Error).message}: ${descriptionOf('REDIS_URL')}`]
+  }
 }
 
 interface SettingFault {
@@ -172,10 +196,15 @@ interface SettingFault {
 
 function lineOf({ keyword, instancePath, params }: SettingFault): string {
   const name = keyword === 'required' ? String(params.missingProperty) : instancePath.slice(1)
-  const description = (Config.properties as Record<string, { description?: string }>)[name]?.description ?? ''
-  if (keyword === 'required') return `${name} is required: ${description.replace(/ Required\.$/, '')}`
+  const description = descriptionOf(name)
+  if (keyword === 'required') return `${name} is required: ${description}`
   if (keyword === 'enum') return `${name} must be one of ${params.allowedValues?.join(', ')}`
   if (keyword === 'type') return `${name} must be a whole number`
   if (keyword === 'minimum' || keyword === 'maximum') return `${name} must be ${params.comparison} ${params.limit}`
   return `${name} is not valid: ${description}`
+}
+
+function descriptionOf(name: string): string {
+  const { description = '' } = (Config.properties as Record<string, { description?: string }>)[name] ?? {}
+  return description.replace(/ Required\.$/, '')
 }

@@ -13,6 +13,7 @@ import pretty from 'pino-pretty'
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
 import { type EmbeddedRedis, startEmbeddedRedis } from './embedded-redis.ts'
+import { errorFields } from './error-fields.ts'
 import { banner, ensureKeys, ensureWebhookSecret } from './first-run.ts'
 import { secretSetting } from './sources.ts'
 import { StartupError } from './startup-error.ts'
@@ -36,9 +37,13 @@ async function main(): Promise<void> {
     if (embedded !== undefined) supply(env, embedded)
     const config = loadConfig(env)
     app = buildApp(config, { topology: await loadTopology(config.TOPOLOGY), log })
-    closeWithGrace({ delay: config.SHUTDOWN_GRACE_MS + 5_000, logger: undefined }, async ({ signal, err }) => {
+    const delay = config.DRAIN_DELAY_MS + config.SHUTDOWN_GRACE_MS + 5_000
+    closeWithGrace({ delay, logger: log }, async ({ signal, err }) => {
       if (err) log.fatal({ err }, 'Headgate stops after an error that nobody caught')
-      else log.info(`${signal ?? 'stop'}: finishing what is open, then stopping`)
+      else {
+        log.info(`${signal ?? 'stop'}: finishing what is open, then stopping`)
+        if (app?.server.listening) await app.drain.begin()
+      }
       await stop()
       log.info('stopped')
     })
@@ -67,10 +72,18 @@ function greet(config: Config, { socket }: EmbeddedRedis, url: string): void {
 
 /** JSON for machines; for a person at `npm start`, lines. */
 function logger(level: string, readable: boolean): Logger {
-  if (!readable) return pino({ level })
+  // Errors that nobody caught go through here too.
+  const options = { level, serializers: { err: errorFields } }
+  if (!readable) return pino(options)
   return pino(
-    { level },
-    pretty({ colorize: process.stdout.isTTY, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname', sync: true })
+    options,
+    pretty({
+      colorize: process.stdout.isTTY,
+      translateTime: 'SYS:HH:MM:ss',
+      ignore: 'pid,hostname',
+      singleLine: true,
+      sync: true
+    })
   )
 }
 

@@ -34,6 +34,7 @@ export const adminListener = fp<AdminListenerOptions>(
     const timeouts = { requestTimeout: requestTimeoutMs, headersTimeout: Math.min(15_000, requestTimeoutMs) }
     const server = createServer(timeouts, (request, response) => app.routing(request, response))
     server.on('clientError', answerClientError)
+    app.drain.add(server)
 
     app.addHook('onRequest', async (request) => {
       // The route that was matched: a path may spell it in other ways.
@@ -53,10 +54,9 @@ export const adminListener = fp<AdminListenerOptions>(
     let closed: Promise<unknown> = Promise.resolve()
     app.addHook('preClose', async () => {
       if (!server.listening) return
-      server.keepAliveTimeout = 1
       closed = new Promise((resolve) => server.close(resolve))
     })
     app.addHook('onClose', () => closed.then(() => undefined))
   },
-  { name: 'admin-listener', fastify: '5.x' }
+  { name: 'admin-listener', dependencies: ['drain'], fastify: '5.x' }
 )

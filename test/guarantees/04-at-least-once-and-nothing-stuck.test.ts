@@ -35,6 +35,14 @@ async function runsAlone({ redis, keys }: Scene, { child }: ConsumerProcess): Pr
   )
 }
 
+/** Freezes the process; false, and it goes on, if it was running an order alone. */
+async function stopsInCompany(scene: Scene, victim: ConsumerProcess): Promise<boolean> {
+  victim.kill('SIGSTOP')
+  if (!(await runsAlone(scene, victim))) return true
+  victim.kill('SIGCONT')
+  return false
+}
+
 /** Kills processes at random moments, and starts one for each that died. */
 async function killAtRandom(scene: Scene, processes: ConsumerProcess[]): Promise<void> {
   for (let kills = 0; kills < KILLS; kills++) {
@@ -43,7 +51,7 @@ async function killAtRandom(scene: Scene, processes: ConsumerProcess[]): Promise
     const alive = processes.filter(isAlive)
     const victim = alive[Math.floor(Math.random() * alive.length)]
     if (victim === undefined) continue
-    await until(async () => !(await runsAlone(scene, victim)), { what: 'a victim that runs nothing alone' })
+    await until(() => stopsInCompany(scene, victim), { what: 'a victim that runs nothing alone' })
     victim.kill('SIGKILL')
     await victim.exited
     void scene.spawn(groups, { quiet: true }).then((process) => processes.push(process))
