@@ -60,9 +60,10 @@ t.test('when every order fails, the group stops reading at maxParked, and goes o
     'bad',
     Array.from({ length: 100 }, () => ({ does: 'throw' as const }))
   )
-  const { dead } = scene.group('g')
+  const { dead, delayed, requeue } = scene.group('g')
   await until(async () => (await scene.redis.xlen(dead)) >= 20)
-  await until(async () => (await scene.pendingOf('g')) === 0)
+  const waiting = async () => (await scene.redis.zcard(delayed)) + (await scene.redis.xlen(requeue))
+  await until(async () => (await scene.pendingOf('g')) + (await waiting()) === 0)
   const read = new Set(consumer.seen('start').map(({ id }) => id)).size
   t.ok(read >= 20 && read <= 24, `read no more than maxParked and what was running: ${read}`)
   t.equal(await scene.redis.xlen(dead), read, 'what was parked was still retried to its end')

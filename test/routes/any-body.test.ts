@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t from 'tap'
 import { defineTopology } from '../../src/topology.ts'
 import { testApp } from '../fixtures/app.ts'
 import { portOf, post } from '../fixtures/http.ts'
+import { until } from '../fixtures/until.ts'
 
 const topology = defineTopology({ streams: { 'inbox:event:any': {} }, unknownTypes: { stream: 'inbox:event:any' } })
 const { app, redis, prefix } = await testApp(t, { topology })
@@ -33,7 +35,9 @@ t.test('any JSON value as data comes back from the stream byte for byte, in ever
   const base = '"type":"t","specversion":"1.0","id":"i","source":"/s"'
   const forms = fc.constantFrom('json', 'array', 'structured', 'batched', 'binary', 'ndjson', 'gzip')
   await fc.assert(
-    fc.asyncProperty(jsonText, forms, fc.uuid(), async (data, form, id) => {
+    fc.asyncProperty(jsonText, forms, async (data, form) => {
+      // An id is never used twice, not even by a smaller counterexample.
+      const id = randomUUID()
       const event = `{${base.replace('"i"', `"${id}"`)},"data":${data}}`
       const sending = {
         json: () => post(port, event),
@@ -45,7 +49,11 @@ t.test('any JSON value as data comes back from the stream byte for byte, in ever
         ndjson: () => post(port, event.replaceAll('\n', ' '), { 'content-type': 'application/x-ndjson' }),
         gzip: () => post(port, gzipSync(event), { 'content-encoding': 'gzip' })
       }
-      const { status, body } = await sending[form as keyof typeof sending]()
+      const { status, body } = await until(async () => {
+        const answer = await sending[form as keyof typeof sending]()
+        // A machine that halts for a moment makes the gateway refuse what has to wait: that stored nothing.
+        return answer.status === 503 ? undefined : answer
+      })
       if (status !== 202) throw new Error(JSON.stringify(body))
       const expected = form === 'ndjson' ? data.replaceAll('\n', ' ') : data
       return JSON.stringify(await storedData()) === JSON.stringify([expected])
