@@ -4,10 +4,8 @@
  * Requests push units (their events for this stream) and wait. Whatever arrived while a flush was on its way forms the
  * next flush: one call of append.lua, one round trip, and, with `appendfsync always`, one fsync for all of them.
  *
- * A unit is WAITING until a flush takes it, then IN FLIGHT until Redis answered, and is settled exactly once:
- * - by the answer of Redis,
- * - or by its deadline, `commandTimeoutMs` after it was pushed: `store-down` if it was never sent, else
- *   `outcome-unknown`. The flush it is in goes on for the sake of the others.
+ * A unit is settled by the answer of Redis, or by its deadline, `commandTimeoutMs` after it was pushed (append-queue.ts):
+ * `store-down` if it was never sent, else `outcome-unknown`.
  *
  * A flush whose answer was lost is sent again with the same sequence number for as long as one of its units waits;
  * append.lua then answers from its record. Once a later flush has been recorded, a late copy of it is refused. So a
@@ -16,15 +14,16 @@
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
-import type { Histogram } from '../metrics/histogram.ts'
 import type { Log, StreamDefinition } from '../topology.ts'
+import { AppendQueue, refused, type Waiting } from './append-queue.ts'
 import type { AppendTally } from './append-tally.ts'
 import { type Encoded, encodedCommand } from './commands.ts'
-import type { DurabilityPlan } from './durability.ts'
+import { untilReady } from './connections.ts'
+import { type DurabilityPlan, waitFor } from './durability.ts'
 import { type AppendUnit, flushCall, flushResults } from './flush.ts'
 import type { Keys } from './keys.ts'
-import type { AppendOutcome, Refusal, RefusalCode } from './outcomes.ts'
-import { hasRoom, type QueueBudget } from './queue-budget.ts'
+import type { AppendOutcome, RefusalCode } from './outcomes.ts'
+import type { QueueBudget } from './queue-budget.ts'
 import { isMissingScript, isMoving, redisFailure } from './redis-errors.ts'
 import type { Retention } from './retention.ts'
 
@@ -37,18 +36,8 @@ export interface Appender {
   drain: () => Promise<void>
 }
 
-interface Waiting {
-  unit: AppendUnit
-  bytes: number
-  expiresAt: number
-  /** Its flush was tried again after trimming made room: a second refusal is final. */
-  retried: boolean
-  settled: boolean
-  resolve: (outcome: AppendOutcome) => void
-}
-
 interface Flight {
-  units: Waiting[]
+  units: readonly Waiting[]
   /** The command has left this process at least once. */
   sent: boolean
 }
@@ -64,9 +53,6 @@ interface Tries {
   lost: number
 }
 
-/** One script call of 1,000 events keeps Redis busy for about 5 ms; more would delay everyone else. */
-const MAX_FLUSH_EVENTS = 1_000
-const MAX_FLUSH_BYTES = 1_048_576
 /** Between two tries of a flush that Redis refused for a passing reason, such as a failover. */
 const RETRY_MS = 50
 /** After a refusal, a try that has less time left than this is not begun. */
@@ -88,7 +74,7 @@ export function createAppender(options: {
   tally: AppendTally
   log: Log
 }): Appender {
-  const { redis, stream, budget, retention, commandTimeoutMs, tally } = options
+  const { redis, stream, retention, commandTimeoutMs, tally } = options
   const log = options.log
   // The answer has to be back before the requests give up.
   const waitMs = Math.min(Math.floor(commandTimeoutMs / 2), MAX_WAIT_MS)
@@ -102,68 +88,34 @@ export function createAppender(options: {
   // Trimming one entry at a time would cost a script call per append.
   const trimAbove = stream.maxLength + Math.min(100, Math.ceil(stream.maxLength / 10))
 
-  let queue: Waiting[] = []
   let flight: Flight | undefined
-  let events = 0
-  let bytes = 0
   let sequence = 0
   let running = false
-  let deadline: NodeJS.Timeout | undefined
   let downSince: number | undefined
   /** What Redis said last is that the stream's slot is on its way to another node. */
   let moving = false
   let idle: (() => void)[] = []
+  const queue = new AppendQueue({
+    budget: options.budget,
+    tally,
+    waitMs: commandTimeoutMs,
+    // A unit put back after a refusal may have been sent, and surely was not stored.
+    lateCode: (isTaken) => (isTaken && flight?.sent ? 'outcome-unknown' : notStored())
+  })
 
   function append(unit: AppendUnit): Promise<AppendOutcome> {
     if (unit.events.length > options.hardLimit()) return Promise.resolve(refused('too-many-events'))
     // Once Redis has been away for as long as anyone would wait, waiting is not worth a place in the queue.
     if (redis.status !== 'ready' && downSince !== undefined && performance.now() - downSince > commandTimeoutMs)
       return Promise.resolve(refused('store-down'))
-    const size = bytesOf(unit, tally.eventBytes)
-    if (!hasRoom(budget, unit.events.length, size, events, bytes)) return Promise.resolve(refused('overloaded'))
-    budget.events += unit.events.length
-    budget.bytes += size
-    events += unit.events.length
-    bytes += size
-    return new Promise((resolve) => {
-      const expiresAt = performance.now() + commandTimeoutMs
-      queue.push({ unit, bytes: size, expiresAt, retried: false, settled: false, resolve })
-      deadline ??= setTimeout(expire, commandTimeoutMs)
-      if (running) return
+    const outcome = queue.push(unit)
+    if (outcome === undefined) return Promise.resolve(refused('overloaded'))
+    if (!running) {
       running = true
       // One turn of the event loop collects the requests that arrived together.
       setImmediate(run)
-    })
-  }
-
-  function settle(waiting: Waiting, outcome: AppendOutcome): void {
-    if (waiting.settled) return
-    waiting.settled = true
-    tally.appendSeconds.observe((performance.now() - waiting.expiresAt + commandTimeoutMs) / 1_000)
-    const count = waiting.unit.events.length
-    budget.events -= count
-    budget.bytes -= waiting.bytes
-    events -= count
-    bytes -= waiting.bytes
-    waiting.resolve(outcome)
-  }
-
-  function expire(): void {
-    deadline = undefined
-    const now = performance.now()
-    let next = Number.POSITIVE_INFINITY
-    for (const waiting of flight?.units ?? []) {
-      if (waiting.settled) continue
-      if (waiting.expiresAt <= now) settle(waiting, refused(flight?.sent ? 'outcome-unknown' : notStored()))
-      else next = Math.min(next, waiting.expiresAt)
     }
-    for (const waiting of queue) {
-      // A unit put back after a refusal may have been sent, and surely was not stored.
-      if (waiting.expiresAt <= now) settle(waiting, refused(notStored()))
-      else next = Math.min(next, waiting.expiresAt)
-    }
-    queue = queue.filter((waiting) => !waiting.settled)
-    if (next !== Number.POSITIVE_INFINITY) deadline = setTimeout(expire, next - now + 1)
+    return outcome
   }
 
   function notStored(): RefusalCode {
@@ -171,35 +123,16 @@ export function createAppender(options: {
   }
 
   async function run(): Promise<void> {
-    while (queue.length > 0) {
-      flight = { units: take(), sent: false }
+    while (!queue.isEmpty) {
+      flight = { units: queue.take(), sent: false }
       sequence += 1
       await deliver(flight, sequence)
       flight = undefined
+      queue.flushed()
     }
     running = false
-    clearTimeout(deadline)
-    deadline = undefined
     for (const resolve of idle) resolve()
     idle = []
-  }
-
-  function take(): Waiting[] {
-    let count = 0
-    let size = 0
-    let n = 0
-    for (const waiting of queue) {
-      count += waiting.unit.events.length
-      size += waiting.bytes
-      if (n > 0 && (count > MAX_FLUSH_EVENTS || size > MAX_FLUSH_BYTES)) break
-      n += 1
-    }
-    if (n === queue.length) {
-      const all = queue
-      queue = []
-      return all
-    }
-    return queue.splice(0, n)
   }
 
   /** Sends one flush until it is answered, refused for good, or nobody waits for it any more. */
@@ -208,7 +141,7 @@ export function createAppender(options: {
     while (current.units.some((waiting) => !waiting.settled)) {
       if (redis.status !== 'ready') {
         downSince ??= performance.now()
-        await untilReady()
+        await untilReady(redis, RETRY_MS)
         continue
       }
       downSince = undefined
@@ -244,14 +177,14 @@ export function createAppender(options: {
    */
   function dropLate(current: Flight, tries: Tries): void {
     const from = tries.refused ? performance.now() + LAST_TRY_MS : Number.NEGATIVE_INFINITY
-    for (const waiting of current.units) if (waiting.expiresAt < from) settle(waiting, refused(notStored()))
+    for (const waiting of current.units) if (waiting.expiresAt < from) queue.settle(waiting, refused(notStored()))
     current.units = current.units.filter((waiting) => !waiting.settled)
   }
 
   /** The flush and what waits behind it, written in one go. If the flush was answered and the wait was not, it has left. */
   async function stored(call: Encoded, plan: DurabilityPlan, tries: Tries): Promise<[[number, string], boolean]> {
     const sending = script.send(keys.stream, call)
-    const waiting = waitFor(plan)
+    const waiting = waitFor(redis, plan, waitMs)
     waiting.catch(() => undefined)
     const flushed = await sending
     try {
@@ -281,21 +214,9 @@ export function createAppender(options: {
     } else fail(current, failure === 'full' ? 'store-full' : tries.left ? 'outcome-unknown' : 'store-down', err)
   }
 
-  /**
-   * WAIT numreplicas timeout, or WAITAOF numlocal numreplicas timeout
-   * Written to the same socket right behind the flush, so it speaks of that flush: both fail if the socket does. On
-   * timeout Redis answers a smaller number, and the events stay stored.
-   */
-  async function waitFor({ wait }: DurabilityPlan): Promise<boolean> {
-    if (wait === undefined) return true
-    if (wait.command === 'WAIT') return (await redis.wait(wait.replicas, waitMs)) >= wait.replicas
-    const [local = 0] = (await redis.call('WAITAOF', 1, wait.replicas, waitMs)) as number[]
-    return local >= 1
-  }
-
   function fail(current: Flight, code: RefusalCode, err: unknown): void {
     if (code !== 'store-full') log.error({ err, stream: stream.name }, 'Redis refused an append')
-    for (const waiting of current.units) settle(waiting, refused(code))
+    for (const waiting of current.units) queue.settle(waiting, refused(code))
   }
 
   /** Settles every unit but those there was no room for. */
@@ -306,9 +227,9 @@ export function createAppender(options: {
     tally.answered(units, results, sentAt)
     current.units.forEach((waiting, i) => {
       const result = results[i]
-      if (result?.status === 'appended' && !durable) settle(waiting, refused('durability-unknown'))
-      else if (result?.status === 'appended') settle(waiting, { ...result, durability: plan.level })
-      else if (result?.status === 'reused') settle(waiting, { ...refused('key-reused'), index: result.index })
+      if (result?.status === 'appended' && !durable) queue.settle(waiting, refused('durability-unknown'))
+      else if (result?.status === 'appended') queue.settle(waiting, { ...result, durability: plan.level })
+      else if (result?.status === 'reused') queue.settle(waiting, { ...refused('key-reused'), index: result.index })
       else full.push(waiting)
     })
     return full
@@ -331,50 +252,19 @@ export function createAppender(options: {
         again.push(waiting)
       } else {
         length = Number.POSITIVE_INFINITY
-        settle(waiting, { ...refused('stream-full'), pinnedBy: state?.pinnedBy })
+        queue.settle(waiting, { ...refused('stream-full'), pinnedBy: state?.pinnedBy })
       }
     }
-    if (again.length > 0) queue = again.concat(queue)
+    queue.putBack(again)
   }
 
   function trimLater(): void {
     retention.trim(false).catch((err) => log.debug({ err, stream: stream.name }, 'trimming failed'))
   }
 
-  function untilReady(): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        redis.off('ready', done)
-        resolve()
-      }
-      const timer = setTimeout(done, RETRY_MS)
-      redis.once('ready', done)
-    })
-  }
-
   return {
     append,
-    depth: () => events,
+    depth: () => queue.events,
     drain: () => (running ? new Promise((resolve) => idle.push(resolve)) : Promise.resolve())
   }
-}
-
-function refused(code: RefusalCode): Refusal {
-  return { status: 'refused', code }
-}
-
-/**
- * What the unit weighs in the queue, in UTF-16 units: close enough to bytes to bound memory. Each event's share goes into
- * `sizes`.
- */
-function bytesOf(unit: AppendUnit, sizes: Histogram): number {
-  let total = 0
-  for (const { fields } of unit.events) {
-    let size = 0
-    for (const field of fields) size += field.length
-    sizes.observe(size)
-    total += size
-  }
-  return total
 }

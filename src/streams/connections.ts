@@ -140,3 +140,16 @@ function firstAttempt(redis: HandlerRedis): Promise<void> {
   redis.connect().catch(() => undefined)
   return attempt
 }
+
+/** Resolves when the connection is ready, or after `ms` at the latest. */
+export function untilReady(redis: Redis, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      redis.off('ready', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    redis.once('ready', done)
+  })
+}

@@ -24,6 +24,18 @@ export interface DurabilityPlan {
   unmet?: string
 }
 
+/**
+ * WAIT numreplicas timeout, or WAITAOF numlocal numreplicas timeout
+ * Sent on the socket of the flush right behind it, it speaks of that flush, and both fail if the socket does. On timeout
+ * Redis answers a smaller number, and the events stay stored: false.
+ */
+export async function waitFor(redis: Redis, { wait }: DurabilityPlan, waitMs: number): Promise<boolean> {
+  if (wait === undefined) return true
+  if (wait.command === 'WAIT') return (await redis.wait(wait.replicas, waitMs)) >= wait.replicas
+  const [local = 0] = (await redis.call('WAITAOF', 1, wait.replicas, waitMs)) as number[]
+  return local >= 1
+}
+
 export interface Durability {
   planFor: (stream: StreamDefinition) => DurabilityPlan
   /** Asks Redis now. Never rejects: what cannot be seen is not claimed. */

@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config.ts'
 import { createConnections } from '../../src/streams/connections.ts'
 import type { Log } from '../../src/topology.ts'
 import { as, testApp } from '../fixtures/app.ts'
-import { freePort, startRedis } from '../fixtures/redis.ts'
+import { freePort, type RedisServer, startRedis, startReplicated } from '../fixtures/redis.ts'
 import { numbersIn, quietLog, testStreams } from '../fixtures/streams.ts'
 import { until } from '../fixtures/until.ts'
 
@@ -78,11 +78,8 @@ t.test('over TLS a certificate of the given authority is taken, and another one 
 })
 
 t.test('a replica that is away still counts: nothing is called replicated that it lacks', async (t) => {
-  const master = await startRedis(t, { port: true, args: ['--repl-diskless-sync-delay', '0'] })
-  const follow = ['--replicaof', '127.0.0.1', String(master.port)]
-  const replicas = await Promise.all([0, 1].map(() => startRedis(t, { port: true, args: follow })))
+  const { master, replicas } = await startReplicated(t, 2)
   const connected = async () => (await master.client().info('replication')).match(/state=online/g)?.length
-  await until(async () => (await connected()) === 2)
   const streams = await testStreams(
     t,
     master.url,
@@ -90,7 +87,7 @@ t.test('a replica that is away still counts: nothing is called replicated that i
     { commandTimeoutMs: 600 }
   )
   await until(async () => (await streams.post(name, [1]))[0]?.stored, { what: 'both replicas answer' })
-  const [away] = replicas as [Awaited<ReturnType<typeof startRedis>>]
+  const away = replicas[0] as RedisServer
   await away.kill('SIGKILL')
   await until(async () => (await connected()) === 1)
   t.match(await streams.post(name, [2]), [{ refusal: { code: 'durability-unknown' } }])
@@ -105,18 +102,16 @@ t.test('a replica that is away still counts: nothing is called replicated that i
 })
 
 t.test('a server that forgot its scripts is sent what is to be waited for once more, behind the flush', async (t) => {
-  const master = await startRedis(t, { port: true, args: ['--repl-diskless-sync-delay', '0'] })
-  const replica = await startRedis(t, { port: true, args: ['--replicaof', '127.0.0.1', String(master.port)] })
-  await until(async () => (await replica.client().info('replication')).includes('master_link_status:up'))
+  const { master, replicas } = await startReplicated(t, 1)
+  const replica = replicas[0] as RedisServer
   const replicated = { [name]: { durability: 'replicated', replicas: 1 } } as const
   const streams = await testStreams(t, master.url, replicated, { commandTimeoutMs: 600 })
-  await until(async () => (await streams.post(name, [1]))[0]?.stored, { what: 'the replica has it' })
-  const before = await numbersIn(master.client(), streams.keys.of(name).stream)
+  t.match(await streams.post(name, [1]), [{ durability: 'replicated' }])
   replica.pause()
   await master.client().script('FLUSH')
   t.match(await streams.post(name, [2]), [{ stored: false }])
   replica.resume()
-  t.same(await numbersIn(master.client(), streams.keys.of(name).stream), [...before, 2])
+  t.same(await numbersIn(master.client(), streams.keys.of(name).stream), [1, 2])
 })
 
 async function tlsServer(t: Test): Promise<{ url: string; ca: string; otherCa: string }> {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { checkServerVersion, versionFrom } from '../../src/streams/server-version.ts'
-import { startRedis } from '../fixtures/redis.ts'
+import { type RedisServer, startRedis, startReplicated } from '../fixtures/redis.ts'
 import { testStreams } from '../fixtures/streams.ts'
 import { until } from '../fixtures/until.ts'
 
@@ -52,13 +52,8 @@ t.test(
 )
 
 t.test('replicated is claimed only when the replicas have it, and a retry of the same key waits again', async (t) => {
-  const master = await startRedis(t, { port: true, args: ['--repl-diskless-sync-delay', '0'] })
-  const replica = await startRedis(t, {
-    port: true,
-    args: ['--replicaof', '127.0.0.1', String(master.port)]
-  })
-  const up = async () => (await replica.client().info('replication')).includes('master_link_status:up')
-  await until(up, { what: 'the replica' })
+  const { master, replicas } = await startReplicated(t, 1)
+  const replica = replicas[0] as RedisServer
   const streams = await testStreams(
     t,
     master.url,
