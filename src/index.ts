@@ -11,6 +11,8 @@ export { Type } from 'typebox'
 export { type ForwardOptions, forward } from './consume/forward.ts'
 export { reject, unavailable } from './consume/outcomes.ts'
 export type { ReceivedEvent } from './streams/entry.ts'
+export type { Topology } from './topology.ts'
+export { dataOf, defineTopology, TopologyError } from './topology.ts'
 export type {
   Alerts,
   Backoff,
@@ -21,10 +23,8 @@ export type {
   Rebuild,
   RebuildContext,
   StreamOptions,
-  Topology,
   TopologyOptions
-} from './topology.ts'
-export { dataOf, defineTopology, TopologyError } from './topology.ts'
+} from './topology-options.ts'
 
 export const headgate = Object.freeze({ defineTopology, dataOf, forward, reject, unavailable, Type })
 export type Headgate = typeof headgate

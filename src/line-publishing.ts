@@ -9,7 +9,8 @@ import { ProblemError, type Progress } from './errors.ts'
 import { createLineSplitter, type Line } from './ingest/ndjson.ts'
 import { weaker } from './receipts.ts'
 import type { Publication, PublicationResult } from './streams/publisher.ts'
-import type { DurabilityLevel, Topology } from './topology.ts'
+import type { Topology } from './topology.ts'
+import type { DurabilityLevel } from './topology-options.ts'
 
 export interface LinesReceipt {
   accepted: number

@@ -5,7 +5,7 @@ import type { BatchReceipt, EventReceipt } from '../schemas/event.ts'
 import type { EventResult } from '../schemas/problem.ts'
 import { ProblemError } from './errors.ts'
 import type { Publication, PublicationResult } from './streams/publisher.ts'
-import type { DurabilityLevel } from './topology.ts'
+import type { DurabilityLevel } from './topology-options.ts'
 
 /** Of a request with one event. Throws ProblemError if it was refused. */
 export function eventReceiptFrom(

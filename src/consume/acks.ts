@@ -2,9 +2,10 @@
  * Acknowledgements of one group, sent in batches: whatever was handled while one batch was on its way is the next.
  * An ack whose answer is lost is sent again: it is idempotent, and until it is confirmed the entry counts as ours.
  */
+
+import type { Log } from '../log.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import { ACK_LIMIT, acknowledge } from '../streams/pending.ts'
-import type { Log } from '../topology.ts'
 import type { Call } from './call.ts'
 
 const RETRY_MS = 100

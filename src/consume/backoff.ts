@@ -1,4 +1,4 @@
-import type { Backoff } from '../topology.ts'
+import type { Backoff } from '../topology-options.ts'
 
 /**
  * Milliseconds to wait after the given failure (1 = the first): minMs, minMs * factor, ... up to maxMs, then spread by

@@ -1,11 +1,14 @@
 /**
  * One pending entry in this process: the row Redis holds for us, the handler call made for it, and where that stands.
  */
-import type { Redis } from 'ioredis'
+
+import type { Log } from '../log.ts'
+import type { HandlerRedis } from '../streams/connections.ts'
 import { type CloudEvent, eventFromFields, fieldOf, type ReceivedEvent } from '../streams/entry.ts'
 import type { PendingEntry, Side } from '../streams/pending.ts'
-import type { HandlerContext, Log, PublishedEvent } from '../topology.ts'
+import type { HandlerContext, PublishedEvent } from '../topology-options.ts'
 import type { FollowUp, FollowUpOutcome } from './follow-up.ts'
+import type { HandlerTally } from './handler-tally.ts'
 import { unavailable } from './outcomes.ts'
 
 /**
@@ -86,10 +89,11 @@ export type PublishFollowUp = (followUp: FollowUp) => Promise<FollowUpOutcome>
 export interface CallEnvironment {
   stream: string
   group: string
-  redis: Redis
+  redis: HandlerRedis
   key: (name: string) => string
   log: Log
   publish: PublishFollowUp
+  tally: HandlerTally
   /** Rejects with TakenOver when this process may not act for the entry any more. */
   assertOwned: (call: Call) => Promise<void>
 }
@@ -101,7 +105,7 @@ export class CallContext implements HandlerContext {
   readonly group: string
   readonly attempt: number
   readonly fence: number
-  readonly redis: Redis
+  readonly redis: HandlerRedis
   readonly key: (name: string) => string
   readonly #call: Call
   readonly #event: ReceivedEvent

@@ -2,7 +2,7 @@
  * The failure history of an event: the first five failures, the last five, and the total, as JSON of at most 4 KiB, so
  * that a thousand retries cost no more memory than ten.
  */
-import type { FailureHistory, FailureRecord } from '../streams/dead-letters.ts'
+import { type FailureHistory, type FailureRecord, failureHistory } from '../streams/dead-letters.ts'
 
 const KEPT = 5
 const MAX_BYTES = 4_096
@@ -16,9 +16,13 @@ const STACK_LENGTHS = [600, 300, 120, 0]
 const MESSAGE_LENGTHS = [MAX_MESSAGE, 100, 20]
 const MAX_NAME = 30
 
-/** The history with one more failure, as JSON text. `at` is Redis milliseconds; `before` what this returned last. */
+/**
+ * The history with one more failure, as JSON text. `at` is Redis milliseconds; `before` what this returned last. What a
+ * newer Headgate has written stays as it is.
+ */
 export function recordFailure(before: string | undefined, error: unknown, at: number): string {
-  const history = before ? (JSON.parse(before) as FailureHistory) : { total: 0, first: [], last: [] }
+  const history = before ? failureHistory(before) : { total: 0, first: [], last: [] }
+  if (history === undefined) return before ?? ''
   const record = failureRecord(error, at)
   const first = history.first.length < KEPT ? [...history.first, record] : history.first
   const last = history.first.length < KEPT ? [] : [...history.last, record].slice(-KEPT)

@@ -4,7 +4,7 @@ import { seenDigest } from '../ingest/dedupe.ts'
 import type { CloudEvent, ReceivedEvent } from '../streams/entry.ts'
 import type { RefusalCode } from '../streams/outcomes.ts'
 import type { Publish } from '../streams/publisher.ts'
-import type { PublishedEvent } from '../topology.ts'
+import type { PublishedEvent } from '../topology-options.ts'
 
 export interface FollowUp {
   /** The event that is being handled, by whom, and the how-manieth publish of this call it is. */

@@ -16,7 +16,7 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { eventText } from '../entry-text.ts'
 import type { ReceivedEvent } from '../streams/entry.ts'
-import type { Handler } from '../topology.ts'
+import type { Handler } from '../topology-options.ts'
 import { tracedPost } from '../traces/forward-spans.ts'
 import { signWebhook } from '../webhooks/sign.ts'
 import { checkSecret } from '../webhooks/signature.ts'

@@ -4,9 +4,11 @@
  * Four heartbeats fit into staleAfterMs, and at least two into a second: that is how soon a pause, an entry handed over
  * and a full group are noticed. It beats earlier when a delayed entry falls due or another consumer turns stale.
  */
+
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import { ensureGroup, type GroupAddress, heartbeat, type Pulse } from '../streams/groups.ts'
 import { redisFailure } from '../streams/redis-errors.ts'
-import type { GroupDefinition, Log } from '../topology.ts'
 import { Wake } from './wake.ts'
 
 const MAX_TICK_MS = 500

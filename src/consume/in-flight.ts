@@ -6,11 +6,13 @@
  * not listened to. A timed-out handler frees its slot although it may still be running: a hung one must not block the group.
  */
 
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import { bury, delay, type FailedEntry, type MoveOut } from '../streams/delayed.ts'
 import { receivedEvent } from '../streams/entry.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import { idsHeldBy, type Side } from '../streams/pending.ts'
-import type { GroupDefinition, Handler, Log } from '../topology.ts'
+import type { Handler } from '../topology-options.ts'
 import { Acks } from './acks.ts'
 import { type Call, CallContext, type CallEnvironment } from './call.ts'
 import type { Circuit } from './circuit.ts'
@@ -84,6 +86,7 @@ export class InFlight {
     call.state = 'running'
     call.startedAt = performance.now()
     this.#running.add(call)
+    this.#options.environment.tally.running += 1
     this.#deadline ??= setTimeout(() => this.#endOverdue(), this.#options.definition.handlerTimeoutMs)
     void this.#handle(call)
   }
@@ -134,7 +137,7 @@ export class InFlight {
   abandon(reason: Error): void {
     for (const call of this.#running) {
       call.abort(reason)
-      this.#end(call)
+      if (this.#end(call)) this.#options.environment.tally.abandoned(call.startedAt)
       call.onDone?.()
     }
   }
@@ -157,6 +160,7 @@ export class InFlight {
       return
     }
     if (!this.#end(call)) return
+    this.#options.environment.tally.handled(call.startedAt)
     this.#options.circuit.succeeded()
     call.state = 'settling'
     this.#acks.add(call)
@@ -173,7 +177,8 @@ export class InFlight {
   }
 
   #fail(call: Call, error: unknown): void {
-    const { definition, circuit, now } = this.#options
+    const { definition, circuit, environment, now } = this.#options
+    environment.tally.failed(call.startedAt, error)
     const verdict = judge(error, definition, call, now())
     if (verdict.kind === 'retry' && verdict.tripMs !== undefined) circuit.trip(verdict.tripMs)
     void this.#settle(call, verdict)

@@ -6,11 +6,13 @@
  * once per staleAfterMs, and never while a read or a take is under way: then an unknown entry would only be one whose
  * answer is still coming.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import { idsHeldBy, type PendingEntry, pools, reassign, sides } from '../streams/pending.ts'
 import { redisFailure } from '../streams/redis-errors.ts'
-import type { GroupDefinition, Log } from '../topology.ts'
 import { Call } from './call.ts'
 import type { Gate } from './gate.ts'
 import type { InFlight } from './in-flight.ts'
@@ -19,6 +21,8 @@ import { Reader } from './reader.ts'
 import { Wake } from './wake.ts'
 
 const RETRY_MS = 100
+/** Between two reads that found no backlog: what trickles in is read together, and each read is a write to Redis's disk. */
+const GATHER_MS = 1
 
 /** What may be brought in now. */
 export interface Allowance {
@@ -128,8 +132,33 @@ export class Intake {
     if (allowance().handedOver) await this.#take()
     const { slots, requeueOnly } = allowance()
     if (slots < 1 || this.#waiting.length > 0) return false
-    await this.#place(await this.#reader.read(slots, requeueOnly))
+    let entries = await this.#reader.read(slots, requeueOnly)
+    while (entries.length > 0) {
+      const ahead = this.#readAhead(entries.length)
+      // It may fail before anyone waits for it.
+      ahead.catch(() => undefined)
+      try {
+        await this.#place(entries)
+      } finally {
+        // What it brings after a failure is found again, like the entries that failed.
+        entries = await ahead
+      }
+    }
+    if (slots > 1 && !this.#reader.backlog) await delay(GATHER_MS)
     return true
+  }
+
+  /**
+   * While there is a backlog, Redis prepares the next entries while these are handled; they get slots that neither what
+   * runs nor these need. Resolves to none when it is the loop's turn to look around.
+   */
+  async #readAhead(arrived: number): Promise<PendingEntry[]> {
+    const { gate, allowance, definition } = this.#options
+    const { slots, requeueOnly, handedOver } = allowance()
+    const free = slots - arrived
+    if (!this.#reader.backlog || free < 2 || requeueOnly || handedOver || !gate.open || this.#stopping) return []
+    if (this.#waiting.length > 0 || performance.now() - this.#searchedAt > definition.staleAfterMs) return []
+    return this.#reader.read(free, false)
   }
 
   /** Starts what may start, sets aside what must wait, and gives suspects to their pool. */

@@ -2,11 +2,12 @@
  * Acknowledgements of one partition, in batches. A key goes on only after its ack is confirmed, so that a redelivery
  * repeats the last event of a key and never steps back further.
  */
+
+import type { Log } from '../log.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import type { Lease } from '../streams/leases.ts'
 import { acknowledgeOwned } from '../streams/ordered-entries.ts'
 import { ACK_LIMIT, type Side } from '../streams/pending.ts'
-import type { Log } from '../topology.ts'
 
 const RETRY_MS = 100
 

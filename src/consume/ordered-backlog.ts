@@ -1,10 +1,11 @@
 /** What a partition has read and not finished: known by id, and queued by key. */
+
+import type { GroupDefinition } from '../group-definition.ts'
 import { type CloudEvent, eventFromFields } from '../streams/entry.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import type { Lease } from '../streams/leases.ts'
 import { type OrderedEntry, pendingPage } from '../streams/ordered-entries.ts'
 import { type Side, sides } from '../streams/pending.ts'
-import type { GroupDefinition } from '../topology.ts'
 import type { OrderedCalls, Settled } from './ordered-calls.ts'
 import { KeyQueues } from './ordered-queues.ts'
 

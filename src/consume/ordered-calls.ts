@@ -1,11 +1,14 @@
 /**
  * Handler calls of one partition, each from its start until Redis has confirmed what became of its entry.
  */
+
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import { receivedEvent } from '../streams/entry.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import type { Lease } from '../streams/leases.ts'
 import { failOwned, type OrderedEntry, type OrderedFailure } from '../streams/ordered-entries.ts'
-import type { GroupDefinition, Handler, Log } from '../topology.ts'
+import type { Handler } from '../topology-options.ts'
 import { Call, CallContext, type CallEnvironment } from './call.ts'
 import type { Circuit } from './circuit.ts'
 import { OrderedAcks } from './ordered-acks.ts'

@@ -4,9 +4,11 @@
  * process dies of it, it is charged, and with `maxAttempts` crashes it is dead before it runs again. So a poison event
  * ends at the latest after `maxAttempts` + 1 processes, and the innocent are charged nothing.
  */
+
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import { clearDoubt, type Lease, markAlone } from '../streams/leases.ts'
-import type { GroupDefinition, Log } from '../topology.ts'
 import type { Gate } from './gate.ts'
 import { nameOf, type Queued } from './ordered-backlog.ts'
 import type { KeyQueues } from './ordered-queues.ts'

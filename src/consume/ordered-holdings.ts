@@ -5,9 +5,12 @@
  * share. A lease that has run out is taken over only after staleAfterMs of uninterrupted sight, as by the reaper: after an
  * outage of Redis all leases look old, and their owners shall have them back.
  */
+
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import { ensureGroup, type GroupAddress } from '../streams/groups.ts'
 import { claimLease, type OrderedPulse, releaseLease } from '../streams/leases.ts'
-import type { GroupDefinition, Handler, Log } from '../topology.ts'
+import type { Handler } from '../topology-options.ts'
 import { OrderedPartition, type OrderedPartitionOptions } from './ordered-partition.ts'
 import { fairShare } from './ordered-share.ts'
 import { Sight } from './sight.ts'

@@ -3,12 +3,13 @@
  * everything the group has handled, from the first entry of the stream to the last one read, without what is pending
  * (its handler is still to see it) and without dead letters (they are reported).
  */
+
+import type { GroupDefinition } from '../group-definition.ts'
 import { eventFromFields, receivedEvent } from '../streams/entry.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import type { Lease } from '../streams/leases.ts'
 import { rowFrom } from '../streams/reader.ts'
 import { endRebuild } from '../streams/rebuilds.ts'
-import type { GroupDefinition } from '../topology.ts'
 import type { CallEnvironment } from './call.ts'
 
 const PAGE = 500

@@ -2,10 +2,13 @@
  * An ordered group in one process: it beats for the group as a whole, which tells who shares the partitions, renews the
  * leases of those it owns (ordered-holdings.ts), reads where something is missing, and hands out the handler slots.
  */
+
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import type { CloudEvent } from '../streams/entry.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import { type OrderedPulse, orderedBeat, releaseLease } from '../streams/leases.ts'
-import type { GroupDefinition, Handler, Log } from '../topology.ts'
+import type { Handler } from '../topology-options.ts'
 import type { CallEnvironment } from './call.ts'
 import { Circuit } from './circuit.ts'
 import type { Gate } from './gate.ts'

@@ -1,18 +1,20 @@
 /**
  * The blocking connection of one group in one process.
  *
- * COUNT is per stream, and two streams are read at once (the requeue stream and the stream), so a read asks for half of
- * the free slots each and never brings more than fit. While there is a backlog nothing needs to block, and a script reads
- * both (read.lua), which costs this process half as much.
+ * COUNT is per stream, and two streams are read at once (the requeue stream and the stream), so a read of both asks for
+ * half of the free slots each and never brings more than fit. While there is a backlog and nothing was requeued, every
+ * other read asks the stream alone, for all of them.
  */
 import type { Redis } from 'ioredis'
-import { command } from '../streams/commands.ts'
 import { BLOCK_MS } from '../streams/connections.ts'
+import type { EntryRows } from '../streams/entries-reply.ts'
+import { EntryReads } from '../streams/entry-reads.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import type { PendingEntry, Side } from '../streams/pending.ts'
 
 const UNBLOCK_EVERY_MS = 20
-const MAX_PACKED_LENGTH = 4_096
+/** About 2 ms of the server's time. */
+const MAX_READ = 1_000
 
 export interface ReaderOptions {
   at: GroupAddress
@@ -23,19 +25,8 @@ export interface ReaderOptions {
   onReady: () => void
 }
 
-type Row = [id: string, fields: string[]]
-type ReadReply = [string, Row[]][] | null
-
-/** An empty list of Lua's arrives as {}. */
-function entriesOf(side: Side, rows: Row[] | Record<string, never>): PendingEntry[] {
-  if (!Array.isArray(rows)) return []
+function entriesOf(side: Side, rows: EntryRows = []): PendingEntry[] {
   return rows.map(([id, fields]) => ({ side, id, deliveries: 1, fields }))
-}
-
-/** Lua encodes about 200 MB/s: a read of large entries would hold up everybody else's commands. */
-function isSmall(entries: PendingEntry[]): boolean {
-  const fields = entries.at(-1)?.fields ?? []
-  return fields.reduce((sum, text) => sum + text.length, 0) < MAX_PACKED_LENGTH
 }
 
 export class Reader {
@@ -44,15 +35,24 @@ export class Reader {
   #stopping = false
   #clientId?: unknown
   #requeueFirst = true
-  /** The last read brought as much as it asked for, so there is more, and of a size that Lua may take in hand. */
+  /** The last read brought as much as it asked for, so there is more. */
   #backlog = false
+  /** The last read asked both streams, and nothing was requeued. */
+  #nothingRequeued = false
+  readonly #reads: EntryReads
 
   constructor(options: ReaderOptions) {
     this.#options = options
+    this.#reads = new EntryReads(options.connection)
   }
 
   get ready(): boolean {
     return this.#options.connection.status === 'ready'
+  }
+
+  /** There is more to read, and no read would wait. */
+  get backlog(): boolean {
+    return this.#backlog
   }
 
   /** A read is under way: what it brings may be ours in Redis before we know. */
@@ -97,7 +97,7 @@ export class Reader {
   async read(slots: number, requeueOnly: boolean): Promise<PendingEntry[]> {
     const { stream } = this.#options.at.keys
     const { requeue } = this.#options.at.keys.group(this.#options.at.group)
-    if (requeueOnly) return this.#read(slots, [requeue], true)
+    if (requeueOnly) return this.#read(Math.min(slots, MAX_READ), [requeue], true)
     if (slots > 1) return this.#readBoth(slots, [requeue, stream])
     // One slot: the two streams take turns in being asked first, and only when both are empty may it block on both.
     const order = this.#requeueFirst ? [requeue, stream] : [stream, requeue]
@@ -110,45 +110,25 @@ export class Reader {
   }
 
   async #readBoth(slots: number, keys: [requeue: string, stream: string]): Promise<PendingEntry[]> {
-    if (this.#backlog) {
-      const entries = await this.#readNow(slots)
-      this.#backlog = entries.length === slots && isSmall(entries)
-      if (entries.length > 0) return entries
-    }
-    const each = Math.floor(slots / 2)
-    const entries = await this.#read(each, keys, true)
-    this.#backlog = entries.length >= each && isSmall(entries)
+    const streamOnly = this.#backlog && this.#nothingRequeued
+    const each = Math.min(streamOnly ? slots : Math.floor(slots / 2), MAX_READ)
+    const entries = await this.#read(each, streamOnly ? [keys[1]] : keys, !this.#backlog)
+    this.#nothingRequeued = !streamOnly && entries[0]?.side !== 'requeue'
+    this.#backlog = entries.length >= each
     return entries
   }
 
-  /** Up to `slots` new entries of both streams that are there already. */
-  async #readNow(slots: number): Promise<PendingEntry[]> {
-    const { connection, at, consumer } = this.#options
-    const { requeue } = at.keys.group(at.group)
-    if (this.#stopping) return []
-    this.#reading = true
-    try {
-      const run = command<string>(connection, 'read')
-      const [requeued, fresh] = JSON.parse(await run([at.keys.stream, requeue], [at.group, consumer, slots]))
-      return [...entriesOf('requeue', requeued), ...entriesOf('stream', fresh)]
-    } finally {
-      this.#reading = false
-    }
-  }
-
   async #read(count: number, keys: string[], blocking: boolean): Promise<PendingEntry[]> {
-    const { connection, at, consumer } = this.#options
+    const { at, consumer } = this.#options
     if (this.#stopping) return []
     this.#reading = true
     try {
       const block = blocking ? ['BLOCK', BLOCK_MS] : []
       const after = keys.map(() => '>')
-      // Its overloads know fixed lists of arguments only. (`call` would answer in RESP3's own shape.)
-      const read = connection.xreadgroup.bind(connection) as (...args: (string | number)[]) => Promise<ReadReply>
-      const reply = await read('GROUP', at.group, consumer, 'COUNT', count, ...block, 'STREAMS', ...keys, ...after)
-      return (reply ?? []).flatMap(([key, rows]) => {
-        return entriesOf(key === at.keys.stream ? 'stream' : 'requeue', rows)
-      })
+      const args = ['GROUP', at.group, consumer, 'COUNT', count, ...block, 'STREAMS', ...keys, ...after]
+      const streams = await this.#reads.read('XREADGROUP', args)
+      const requeued = entriesOf('requeue', streams.get(at.keys.group(at.group).requeue))
+      return requeued.concat(entriesOf('stream', streams.get(at.keys.stream)))
     } finally {
       this.#reading = false
     }

@@ -5,9 +5,11 @@
  * connection, and never more than half of staleAfterMs between two heartbeats of its own. A live consumer has had time
  * to say so by then. The takeover script checks once more, at the moment it runs (takeover.lua).
  */
+
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import { type GroupAddress, type Pulse, retireConsumer, strangers } from '../streams/groups.ts'
 import { TAKEOVER_LIMIT, takeOver } from '../streams/pending.ts'
-import type { GroupDefinition, Log } from '../topology.ts'
 
 export interface ReaperOptions {
   at: GroupAddress

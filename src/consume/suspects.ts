@@ -11,9 +11,11 @@
  * by one, sixteen handlers of half a second would hold up everything in the process for eight, and whoever happens to run
  * alone when the next kill comes would be charged for it. A real culprit costs three processes more.
  */
+
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import type { GroupAddress } from '../streams/groups.ts'
 import { idsHeldBy, type PendingEntry, reassign, rounds, sides } from '../streams/pending.ts'
-import type { GroupDefinition, Log } from '../topology.ts'
 import { Call } from './call.ts'
 import type { Gate } from './gate.ts'
 import type { InFlight } from './in-flight.ts'

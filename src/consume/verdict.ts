@@ -1,5 +1,5 @@
+import type { GroupDefinition } from '../group-definition.ts'
 import type { DeadReason } from '../streams/dead-letters.ts'
-import type { GroupDefinition } from '../topology.ts'
 import { backoffMs } from './backoff.ts'
 import { fingerprintOf, recordFailure } from './failure.ts'
 import { Rejection, Unavailability } from './outcomes.ts'

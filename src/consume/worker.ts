@@ -3,10 +3,12 @@
  * entries they work on (in-flight.ts). Groups that keep an order will have a worker of their own beside this one.
  */
 import type { Redis } from 'ioredis'
+import type { GroupDefinition } from '../group-definition.ts'
+import type { Log } from '../log.ts'
 import { type MoveOut, PROMOTE_LIMIT, promote } from '../streams/delayed.ts'
 import { type GroupAddress, type Pulse, retireConsumer } from '../streams/groups.ts'
 import { isHeldBy, pools, reassign, rounds, sides } from '../streams/pending.ts'
-import type { GroupDefinition, Handler, Log } from '../topology.ts'
+import type { Handler } from '../topology-options.ts'
 import type { Call, CallEnvironment } from './call.ts'
 import { Circuit } from './circuit.ts'
 import type { Gate } from './gate.ts'
@@ -49,6 +51,7 @@ export class GroupWorker {
   #doubtBefore = Number.NEGATIVE_INFINITY
   #parked = 0
   #promoting?: Promise<void>
+  #saidNewer = false
   #stopped?: Promise<void>
 
   constructor(options: GroupWorkerOptions) {
@@ -191,7 +194,17 @@ export class GroupWorker {
   #promoteDue(): void {
     const { at, definition, log } = this.#options
     const all = async () => {
-      while ((await promote(at)) === PROMOTE_LIMIT);
+      let promoted: Awaited<ReturnType<typeof promote>>
+      do {
+        promoted = await promote(at)
+        if (promoted.newer > 0 && !this.#saidNewer) {
+          this.#saidNewer = true
+          log.warn(
+            { stream: definition.stream, group: definition.name },
+            'Retries wait for a newer Headgate: it wrote them'
+          )
+        }
+      } while (promoted.due === PROMOTE_LIMIT)
       this.#heartbeat.hurry()
     }
     this.#promoting ??= all()

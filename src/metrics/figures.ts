@@ -2,11 +2,13 @@
  * What Redis knows of streams and groups, for a scrape: one pass over all of them at a time, which concurrent scrapes
  * share and later ones use again for a second. However often somebody scrapes, Redis is asked once a second at most.
  */
+
+import type { Log } from '../log.ts'
 import type { GroupLag } from '../streams/lag.ts'
 import type { StreamLevel } from '../streams/levels.ts'
 import { physicalStreams } from '../streams/partitions.ts'
 import type { Streams } from '../streams/streams.ts'
-import type { Log, StreamDefinition, Topology } from '../topology.ts'
+import type { StreamDefinition, Topology } from '../topology.ts'
 import type { Labels } from './families.ts'
 
 /** By the names of the topology: a partitioned stream is one row, and all groups that it does not name are `other`. */

@@ -1,10 +1,17 @@
 import fp from 'fastify-plugin'
-import { type ConsumersOptions, createConsumers } from '../consume/consumers.ts'
+import { type Consumers, type ConsumersOptions, createConsumers } from '../consume/consumers.ts'
 import { createFollowUps } from '../consume/follow-up.ts'
 import type { Catalog } from '../ingest/catalog.ts'
-import { whenConnected } from './redis.ts'
+import { whenReady } from './redis.ts'
 
-export interface ConsumersPluginOptions extends Pick<ConsumersOptions, 'topology' | 'keys'> {
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Absent where this process runs no handlers. */
+    consumers?: Consumers
+  }
+}
+
+export interface ConsumersPluginOptions extends Pick<ConsumersOptions, 'topology' | 'keys' | 'tracer'> {
   catalog: Catalog
   /** How long handlers may take to finish once the application closes. */
   graceMs: number
@@ -12,10 +19,11 @@ export interface ConsumersPluginOptions extends Pick<ConsumersOptions, 'topology
 
 /** Runs the topology's handlers. They stop together with the HTTP server, and before the streams they publish to. */
 export const consumers = fp<ConsumersPluginOptions>(
-  async (app, { topology, keys, catalog, graceMs }) => {
+  async (app, { topology, keys, catalog, tracer, graceMs }) => {
     const { log, redis: connections } = app
     const publish = createFollowUps({ catalog, publish: app.streams.publish })
-    const consumers = createConsumers({ topology, connections, keys, publish, log })
+    const consumers = createConsumers({ topology, connections, keys, publish, tracer, log })
+    app.decorate('consumers', consumers)
     let stopped: Promise<void> | undefined
     const stop = () => {
       stopped ??= consumers.stop(graceMs)
@@ -23,7 +31,7 @@ export const consumers = fp<ConsumersPluginOptions>(
     }
 
     app.addHook('onReady', async () => {
-      const connected = whenConnected(connections)
+      const connected = whenReady(connections.handlers)
       if (connected === true) return consumers.start()
       void connected
         .then(async () => {

@@ -5,17 +5,10 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { ProblemError } from '../errors.ts'
+import { type ProblemCode, ProblemError } from '../errors.ts'
 import { type ProblemAnswer, problemFromClientError, problemFromError } from '../problem.ts'
-import { createRefusalLog, type RefusalLog } from './refusal-log.ts'
 import { newRequestId, standardHeaders } from './request-id.ts'
 import { mayTakeItsTime } from './slow-requests.ts'
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    refusalLog: RefusalLog
-  }
-}
 
 export const problemAnswers = fp(
   async (app) => {
@@ -25,9 +18,6 @@ export const problemAnswers = fp(
       for (const name of [method].flat()) path.methods.add(name)
       paths.set(url, path)
     })
-    const refusalLog = createRefusalLog(app.log)
-    app.decorate('refusalLog', refusalLog)
-    app.addHook('onClose', async () => refusalLog.end())
     app.setErrorHandler((error, request, reply) => answerProblem(error, request, reply))
     app.setNotFoundHandler((request) => {
       const path = request.url.split('?', 1)[0] as string
@@ -42,26 +32,14 @@ export const problemAnswers = fp(
       })
     })
   },
-  { name: 'problems', fastify: '5.x' }
+  { name: 'problems', dependencies: ['request-log', 'request-tally'], fastify: '5.x' }
 )
 
 /** Logs a failure once and answers it. */
 export function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { status, headers, body } = problemFromError(error, request.id)
-  const fields = {
-    requestId: request.id,
-    method: request.method,
-    // Some webhook senders put their secret into the query.
-    path: (request.url.split('?', 1)[0] as string).slice(0, 200),
-    client: request.ip,
-    status,
-    code: body.code,
-    reason: error instanceof ProblemError ? error.details.reason : undefined
-  }
-  if (body.code === 'internal-error')
-    request.server.log.error({ ...fields, err: error as FastifyError }, 'request failed')
-  else if (status === 503 || status === 429) request.server.refusalLog.add(fields)
-  else request.server.log.info(fields, 'request refused')
+  request.server.requestTally.refused(request.routeOptions.url, body.code as ProblemCode)
+  request.server.logFailure(request, { status, code: body.code, error })
   return reply.code(status).headers(headers).send(JSON.stringify(body))
 }
 

@@ -2,7 +2,8 @@ import type { Tracer } from '@opentelemetry/api'
 import fp from 'fastify-plugin'
 import type { Keys } from '../streams/keys.ts'
 import { createStreams, type Streams } from '../streams/streams.ts'
-import type { DurabilityLevel, Topology } from '../topology.ts'
+import type { Topology } from '../topology.ts'
+import type { DurabilityLevel } from '../topology-options.ts'
 import { tracedPublish } from '../traces/sent-spans.ts'
 
 declare module 'fastify' {

@@ -6,7 +6,7 @@
  */
 import type { CartItemAdded } from '../../schemas/events/carts.ts'
 import type { ReceivedEvent } from '../streams/entry.ts'
-import type { HandlerContext, Rebuild } from '../topology.ts'
+import type { HandlerContext, Rebuild } from '../topology-options.ts'
 
 // KEYS 1 the hash; ARGV 1 entry id, 2 event type, 3 product, 4 quantity, 5 milliseconds to live or '' for ever.
 const APPLY = `

@@ -7,7 +7,8 @@
 import { type StockReserved, StockUpdated } from '../../schemas/events/inventory.ts'
 import type { OrderItem } from '../../schemas/events/orders.ts'
 import type { ReceivedEvent } from '../streams/entry.ts'
-import { dataOf, type HandlerContext } from '../topology.ts'
+import { dataOf } from '../topology.ts'
+import type { HandlerContext } from '../topology-options.ts'
 
 /** Hash: product id to how many are available; `<product id>\n` to when they were counted, in milliseconds. */
 const STOCK = '{inventory}:stock'

@@ -1,4 +1,4 @@
-import type { HandlerContext } from '../topology.ts'
+import type { HandlerContext } from '../topology-options.ts'
 
 const KEEP = `
 local at = redis.call('HGET', KEYS[1], 'at')

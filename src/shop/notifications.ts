@@ -1,6 +1,6 @@
 /** Notifications: forwarded to the service that sends them, where there is one, else only logged. */
 import { forward } from '../consume/forward.ts'
-import type { GroupOptions, Handler } from '../topology.ts'
+import type { GroupOptions, Handler } from '../topology-options.ts'
 
 /** How a channel is set up in the environment: EMAIL_FORWARD_URL and EMAIL_FORWARD_SECRET, for example. */
 export type NotifierSettings = Record<string, string | undefined>

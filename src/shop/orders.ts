@@ -3,7 +3,8 @@ import type { StockReserved } from '../../schemas/events/inventory.ts'
 import { OrderCreated, type OrderFulfilled, type OrderRejected } from '../../schemas/events/orders.ts'
 import type { PaymentProcessed } from '../../schemas/events/payments.ts'
 import type { ReceivedEvent } from '../streams/entry.ts'
-import { dataOf, type HandlerContext } from '../topology.ts'
+import { dataOf } from '../topology.ts'
+import type { HandlerContext } from '../topology-options.ts'
 import { reserve } from './inventory.ts'
 
 /**

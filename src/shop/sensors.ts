@@ -1,7 +1,8 @@
 /** Sensor readings: many, soon stale, and kept only as long as there is room. */
 import { ReadingRecorded } from '../../schemas/events/sensors.ts'
 import type { ReceivedEvent } from '../streams/entry.ts'
-import { dataOf, type HandlerContext } from '../topology.ts'
+import { dataOf } from '../topology.ts'
+import type { HandlerContext } from '../topology-options.ts'
 import { keepLatest } from './latest.ts'
 
 /** Keeps the latest reading of each sensor as the hash `sensor:<sensorId>:<metric>`. */

@@ -1,7 +1,8 @@
 /** User events, read by two groups that know nothing of each other: billing and analytics. */
 import { SubscriptionChanged, UserRegistered } from '../../schemas/events/users.ts'
 import type { ReceivedEvent } from '../streams/entry.ts'
-import { dataOf, type HandlerContext } from '../topology.ts'
+import { dataOf } from '../topology.ts'
+import type { HandlerContext } from '../topology-options.ts'
 import { keepLatest } from './latest.ts'
 
 /** Keeps `billing:account:<userId>` as a hash: who is on which plan since when. New users are on the plan `free`. */

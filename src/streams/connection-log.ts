@@ -2,7 +2,7 @@
  * What the log says about connections: one line when the first of a server's connections breaks, and one when all of them
  * are back. A gateway may have a hundred, and they break together.
  */
-import type { Log } from '../topology.ts'
+import type { Log } from '../log.ts'
 
 interface Watched {
   on: (event: string, listener: (error: Error) => void) => unknown

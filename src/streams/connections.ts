@@ -8,7 +8,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis, RedisOptions } from 'ioredis'
-import type { Log } from '../topology.ts'
+import type { Log } from '../log.ts'
 import { createConnectionLog } from './connection-log.ts'
 import { type HandlerRedis, serverFrom } from './redis-forms.ts'
 import { redisTarget } from './redis-url.ts'

@@ -10,7 +10,9 @@
  * beyond `memory` is claimed. Where CONFIG is forbidden, what the operator declares counts.
  */
 import type { Redis } from 'ioredis'
-import type { DurabilityLevel, Log, StreamDefinition } from '../topology.ts'
+import type { Log } from '../log.ts'
+import type { StreamDefinition } from '../topology.ts'
+import type { DurabilityLevel } from '../topology-options.ts'
 import { rowFrom } from './reader.ts'
 import { ReplicaCount } from './replicas.ts'
 

@@ -2,7 +2,8 @@
  * The hard limits of streams that operators changed at run time. They are kept in Redis; every process reads them once a
  * second, so an append is measured against a new limit at most a second after it was set.
  */
-import type { Log, StreamDefinition } from '../topology.ts'
+import type { Log } from '../log.ts'
+import type { StreamDefinition } from '../topology.ts'
 import type { RedisOf } from './connections.ts'
 import type { Keys } from './keys.ts'
 

@@ -6,7 +6,9 @@
  * not know, the unread entries are counted, up to 10,000 of them.
  */
 import type { Redis } from 'ioredis'
-import type { Alerts, Log, StreamDefinition } from '../topology.ts'
+import type { Log } from '../log.ts'
+import type { StreamDefinition } from '../topology.ts'
+import type { Alerts } from '../topology-options.ts'
 import { command } from './commands.ts'
 import type { RedisOf } from './connections.ts'
 import type { Keys } from './keys.ts'

@@ -2,7 +2,8 @@
  * What operators do to the streams of a topology, put together for the admin routes. The parts are the modules beside
  * this one; each of their functions takes the group or stream that `targets` found.
  */
-import type { Log, StreamDefinition, Topology } from '../topology.ts'
+import type { Log } from '../log.ts'
+import type { StreamDefinition, Topology } from '../topology.ts'
 import { type Audit, createAudit } from './audit.ts'
 import { command } from './commands.ts'
 import type { Connections } from './connections.ts'

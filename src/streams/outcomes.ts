@@ -2,7 +2,7 @@
  * How an append can end. Being refused is an expected outcome, not an exception: nothing of a refused unit is stored,
  * except where the code says that this cannot be known.
  */
-import type { DurabilityLevel } from '../topology.ts'
+import type { DurabilityLevel } from '../topology-options.ts'
 
 export type RefusalCode =
   /** The Idempotency-Key was used with another payload. */

@@ -4,7 +4,8 @@
  * One publication may touch several physical streams. It is one unit on each of them: a unit is stored whole or not at
  * all, and the units of different streams end independently.
  */
-import type { DurabilityLevel, StreamDefinition } from '../topology.ts'
+import type { StreamDefinition } from '../topology.ts'
+import type { DurabilityLevel } from '../topology-options.ts'
 import type { Appender } from './appender.ts'
 import type { CloudEvent } from './entry.ts'
 import { fieldsFromEvent } from './entry.ts'

@@ -10,7 +10,7 @@
  * a step moves letters and the job's cursor in one script, and its rate is measured in the job itself.
  */
 import { randomUUID } from 'node:crypto'
-import type { Log } from '../topology.ts'
+import type { Log } from '../log.ts'
 import { command } from './commands.ts'
 import type { RedisOf } from './connections.ts'
 import { comparedFields, type DeadLetterFilter } from './dead-letters.ts'

@@ -6,7 +6,8 @@
  * as lost to that group. Groups that do not pin are treated so in both cases.
  */
 import type { Redis } from 'ioredis'
-import type { Log, StreamDefinition } from '../topology.ts'
+import type { Log } from '../log.ts'
+import type { StreamDefinition } from '../topology.ts'
 import { command } from './commands.ts'
 import type { Keys } from './keys.ts'
 import type { PinnedBy } from './outcomes.ts'

@@ -2,8 +2,8 @@
  * Setting up what is on several servers: one of them may be away, and must not keep the others waiting.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Log } from '../log.ts'
 import { StartupError } from '../startup-error.ts'
-import type { Log } from '../topology.ts'
 
 export interface SetUp {
   /**

@@ -2,8 +2,10 @@
  * The streams of a topology on one Redis: everything the routes and the consumers do with them goes through here.
  */
 import type { Redis } from 'ioredis'
+import type { Log } from '../log.ts'
 import { StartupError } from '../startup-error.ts'
-import type { DurabilityLevel, Log, StreamDefinition, Topology } from '../topology.ts'
+import type { StreamDefinition, Topology } from '../topology.ts'
+import type { DurabilityLevel } from '../topology-options.ts'
 import { AppendTally } from './append-tally.ts'
 import { type Appender, createAppender } from './appender.ts'
 import { attempted, type Connections } from './connections.ts'

@@ -3,7 +3,8 @@
  * stream under its own name stands for all its partitions.
  */
 import type { Redis } from 'ioredis'
-import type { GroupDefinition, StreamDefinition, Topology } from '../topology.ts'
+import type { GroupDefinition } from '../group-definition.ts'
+import type { StreamDefinition, Topology } from '../topology.ts'
 import type { RedisOf } from './connections.ts'
 import type { GroupAddress } from './groups.ts'
 import type { Keys } from './keys.ts'

@@ -5,7 +5,7 @@
  */
 import { type Attributes, context, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
 import type { ReceivedEvent } from '../streams/entry.ts'
-import type { Handler, HandlerContext } from '../topology.ts'
+import type { Handler, HandlerContext } from '../topology-options.ts'
 import { eventAttributes } from './sent-spans.ts'
 import { spanContextFrom } from './span-context.ts'
 import { errorTypeOf, markFailed } from './tracer.ts'

@@ -2,7 +2,7 @@ import t from 'tap'
 import { reject, unavailable } from '../../src/consume/outcomes.ts'
 import { deadLetterFromEntry } from '../../src/streams/dead-letters.ts'
 import { fieldOf } from '../../src/streams/entry.ts'
-import type { Handler, HandlerContext } from '../../src/topology.ts'
+import type { Handler, HandlerContext } from '../../src/topology-options.ts'
 import { inProcessConsumers } from '../fixtures/in-process-consumers.ts'
 import { until } from '../fixtures/until.ts'
 

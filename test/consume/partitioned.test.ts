@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createConsumers } from '../../src/consume/consumers.ts'
-import type { GroupOptions } from '../../src/topology.ts'
+import type { GroupOptions } from '../../src/topology-options.ts'
 import { testRedis } from '../fixtures/redis.ts'
 import { quietLog, testStreams } from '../fixtures/streams.ts'
 import { until } from '../fixtures/until.ts'

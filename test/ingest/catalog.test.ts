@@ -3,7 +3,8 @@ import Type from 'typebox'
 import { createCatalog } from '../../src/ingest/catalog.ts'
 import { decodeEvents } from '../../src/ingest/cloudevents.ts'
 import type { Draft } from '../../src/ingest/draft.ts'
-import { defineTopology, type TopologyOptions } from '../../src/topology.ts'
+import { defineTopology } from '../../src/topology.ts'
+import type { TopologyOptions } from '../../src/topology-options.ts'
 
 const Order = Type.Object({
   orderId: Type.String({ minLength: 1 }),

@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import t from 'tap'
 import { createKeys } from '../../src/streams/keys.ts'
-import { defineTopology, type GroupOptions } from '../../src/topology.ts'
+import { defineTopology } from '../../src/topology.ts'
+import type { GroupOptions } from '../../src/topology-options.ts'
 import { as, testApp } from '../fixtures/app.ts'
 
 /** The fastest of up to twenty, at most `limitMs` if any is: what the gateway needs, not what else the machine does. */

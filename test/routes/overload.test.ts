@@ -1,11 +1,8 @@
 import { Agent, get } from 'node:http'
-import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
-import { createRefusalLog } from '../../src/plugins/refusal-log.ts'
 import { testApp } from '../fixtures/app.ts'
 import { portOf, post } from '../fixtures/http.ts'
 import topology from '../fixtures/topology.ts'
-import { until } from '../fixtures/until.ts'
 
 t.test('more than the event loop can carry is refused, probes are answered, and it passes', async (t) => {
   const { app, redis, prefix } = await testApp(t, { topology })
@@ -36,19 +33,4 @@ t.test('more than the event loop can carry is refused, probes are answered, and 
   t.ok(refused.length < 40, 'others are served')
   t.equal(await redis.xlen(`${prefix}heavy:thing:done`), 40 - refused.length)
   t.equal((await heavy('last')).status, 202)
-})
-
-t.test('a flood of refusals is one line at once and then one a second, with their number', async (t) => {
-  const lines: { code?: string; count?: number; n?: number }[] = []
-  const log = createRefusalLog({ warn: (fields: object) => void lines.push(fields) } as never)
-  for (let n = 0; n < 100; n += 1) log.add({ code: 'overloaded', status: 503, n } as never)
-  log.add({ code: 'rate-limited', status: 429 })
-  t.match(lines, [{ code: 'overloaded', n: 0 }, { code: 'rate-limited' }])
-  await until(() => lines.length === 3)
-  t.match(lines[2], { code: 'overloaded', count: 99, n: 99 })
-  log.add({ code: 'overloaded', status: 503 })
-  await pause(0)
-  log.end()
-  t.match(lines[3], { code: 'overloaded', count: 1 })
-  t.equal(lines.length, 4)
 })

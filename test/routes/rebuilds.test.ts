@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
 import { Type } from 'typebox'
-import { defineTopology, type Rebuild } from '../../src/topology.ts'
+import { defineTopology } from '../../src/topology.ts'
+import type { Rebuild } from '../../src/topology-options.ts'
 import { as, testApp } from '../fixtures/app.ts'
 import { until } from '../fixtures/until.ts'
 
