@@ -1,23 +1,28 @@
 /**
- * Consuming: events per second and CPU per event of one process with a handler that does nothing, and beside it, in the
- * same run, the plain loop most programs begin with (XREADGROUP COUNT 1, XACK).
+ * Consuming with a handler that does nothing: events per second and CPU per event of one process, and how much faster
+ * three consumers are than three of the plain loop most programs begin with (XREADGROUP COUNT 1, XACK), all in one process
+ * and one run. Redis: a private one, `appendfsync always`. Linux only.
  *
  *   node bench/consume.ts [--check]
- *
- * `--check` exits with 1 unless one process handles at least 100,000 events/s and eight times what the plain loop does.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
-import type { Test } from 'tap'
 import { createConsumers } from '../src/consume/consumers.ts'
+import type { Log } from '../src/log.ts'
 import { type Connections, createConnections } from '../src/streams/connections.ts'
 import { fieldsFromEvent } from '../src/streams/entry.ts'
 import { createKeys } from '../src/streams/keys.ts'
-import { defineTopology, type Log } from '../src/topology.ts'
-import { startRedis } from '../test/fixtures/redis.ts'
+import { defineTopology } from '../src/topology.ts'
+import { usageOf } from '../test/fixtures/process-usage.ts'
+import { type RedisServer, startRedis } from '../test/fixtures/redis.ts'
+import { durable, median, trial } from './trial.ts'
 
-const ENTRIES = 100_000
-const PLAIN_ENTRIES = 10_000
+const MANY = 100_000
+const FEW = 10_000
+const ROUNDS = 5
+const CONSUMERS = 3
+/** Handlers at once. */
+const SLOTS = 1_024
 const STREAM = 'bench:order:created'
 const log: Log = { debug() {}, info() {}, warn: (fields, message) => console.error(message, fields), error() {} }
 
@@ -37,78 +42,101 @@ const fields = fieldsFromEvent({
 })
 
 interface Rate {
-  eventsPerSecond: number
-  cpuMicrosPerEvent: number
+  perSecond: number
+  /** Of this process, which is all of the consumers. */
+  cpuMicros: number
+  /** Of Redis, without what the kernel does for its disk. */
+  redisMicros: number
 }
 
 async function fill(redis: Redis, entries: number): Promise<void> {
   const append = "for _ = 1, 1000 do redis.call('XADD', KEYS[1], '*', unpack(ARGV)) end"
+  await redis.flushall()
   for (let sent = 0; sent < entries; sent += 1_000) await redis.eval(append, 1, STREAM, ...fields)
 }
 
-async function measured(events: number, run: () => Promise<void>): Promise<Rate> {
-  const cpu = process.cpuUsage()
+async function measured(server: RedisServer, events: number, run: () => Promise<void>): Promise<Rate> {
+  const own = process.cpuUsage()
+  const redis = (await usageOf(server.pid)).cpuMicros
   const begin = performance.now()
   await run()
-  const { user, system } = process.cpuUsage(cpu)
-  return {
-    eventsPerSecond: Math.round(events / ((performance.now() - begin) / 1_000)),
-    cpuMicrosPerEvent: Number(((user + system) / events).toFixed(2))
-  }
+  const seconds = (performance.now() - begin) / 1_000
+  const { user, system } = process.cpuUsage(own)
+  const redisMicros = (await usageOf(server.pid)).cpuMicros - redis
+  return { perSecond: events / seconds, cpuMicros: (user + system) / events, redisMicros: redisMicros / events }
 }
 
-async function consumeWithHeadgate(redis: Redis, connections: Connections, entries: number): Promise<Rate> {
+/** From the start of so many consumers of one group until Redis has confirmed every ack. */
+async function consumeWithHeadgate(stage: Stage, entries: number, processes: number, concurrency: number) {
+  const { redis, server, connections } = stage
   let handled = 0
   const handler = async () => {
     handled += 1
   }
-  const topology = defineTopology({ streams: { [STREAM]: { groups: { bench: { handler, concurrency: 512 } } } } })
+  const topology = defineTopology({ streams: { [STREAM]: { groups: { bench: { handler, concurrency } } } } })
   const publish = async () => ({ stored: false as const, code: 'store-down' as const })
-  await redis.flushall()
   await fill(redis, entries)
-  const consumers = createConsumers({ topology, connections, keys: createKeys(''), publish, log })
-  const rate = await measured(entries, async () => {
-    await consumers.start()
-    // Done when Redis has confirmed every ack, not when the last handler was called.
-    while (handled < entries || consumers.workers[0]?.inFlight !== 0) await pause(1)
+  const all = Array.from({ length: processes }, () =>
+    createConsumers({ topology, connections, keys: createKeys(''), publish, log })
+  )
+  const rate = await measured(server, entries, async () => {
+    await Promise.all(all.map((consumers) => consumers.start()))
+    while (handled < entries || all.some(({ workers }) => workers[0]?.inFlight !== 0)) await pause(1)
   })
-  await consumers.stop(1_000)
+  await Promise.all(all.map((consumers) => consumers.stop(1_000)))
   const [pending] = (await redis.xpending(STREAM, 'bench')) as [number]
   if (pending !== 0) throw new Error(`${pending} entries are still pending`)
   return rate
 }
 
-async function consumeOneByOne(redis: Redis): Promise<Rate> {
-  await redis.flushall()
-  await fill(redis, PLAIN_ENTRIES)
+/** The loop most programs begin with, in so many consumers with a connection each. */
+async function consumeOneByOne({ redis, server }: Stage, consumers: number): Promise<Rate> {
+  await fill(redis, FEW)
   await redis.xgroup('CREATE', STREAM, 'plain', '0')
-  return measured(PLAIN_ENTRIES, async () => {
-    for (let i = 0; i < PLAIN_ENTRIES; i++) {
-      const reply = await redis.xreadgroup('GROUP', 'plain', 'one', 'COUNT', 1, 'STREAMS', STREAM, '>')
-      const [[, [[id]]]] = reply as unknown as [[string, [[string]]]]
-      await redis.xack(STREAM, 'plain', id)
+  return measured(server, FEW, async () => {
+    const loop = async (name: string) => {
+      const own = server.client()
+      for (;;) {
+        const reply = await own.xreadgroup('GROUP', 'plain', name, 'COUNT', 1, 'STREAMS', STREAM, '>')
+        if (reply === null) break
+        const [[, [[id]]]] = reply as unknown as [[string, [[string]]]]
+        await own.xack(STREAM, 'plain', id)
+      }
+      own.disconnect()
     }
+    await Promise.all(Array.from({ length: consumers }, (_, n) => loop(`c${n}`)))
   })
 }
 
-const teardowns: (() => unknown)[] = []
-const scope = { teardown: (end: () => unknown) => void teardowns.push(end) } as Pick<Test, 'teardown'>
-const server = await startRedis(scope, { args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
-const connections = createConnections({ url: server.url }, log)
-await connections.connect()
-const redis = server.client()
+interface Stage {
+  redis: Redis
+  server: RedisServer
+  connections: Connections
+}
 
-const plain = await consumeOneByOne(redis)
-// Once to warm up: a gateway consumes for days.
-await consumeWithHeadgate(redis, connections, PLAIN_ENTRIES)
-const headgate = await consumeWithHeadgate(redis, connections, ENTRIES)
-const ratio = headgate.eventsPerSecond / plain.eventsPerSecond
-console.log(`plain loop, COUNT 1 + XACK   ${plain.eventsPerSecond} events/s   ${plain.cpuMicrosPerEvent} us CPU/event`)
-console.log(
-  `headgate, one process        ${headgate.eventsPerSecond} events/s   ${headgate.cpuMicrosPerEvent} us CPU/event`
-)
-console.log(`ratio                        ${ratio.toFixed(1)}`)
+await trial(async (t) => {
+  const server = await startRedis(t, { args: durable })
+  const connections = createConnections({ url: server.url }, log)
+  await connections.connect()
+  t.teardown(() => connections.close())
+  const stage = { redis: server.client(), server, connections }
+  // A gateway consumes for days: the first rounds warm up.
+  for (let n = 0; n < 3; n += 1) await consumeWithHeadgate(stage, MANY, 1, SLOTS)
+  const rates: Rate[] = []
+  for (let n = 0; n < ROUNDS; n += 1) rates.push(await consumeWithHeadgate(stage, MANY, 1, SLOTS))
+  const of = (part: keyof Rate) => median(rates.map((rate) => rate[part]))
+  t.figure(`${MANY / 1_000},000 events, one process`, of('perSecond'), 'events/s', { atLeast: 100_000 })
+  t.figure('  per event', of('cpuMicros'), 'µs of CPU')
+  t.figure('  per event, Redis', of('redisMicros'), 'µs of CPU')
 
-await connections.close()
-for (const end of teardowns) await end()
-if (process.argv.includes('--check')) process.exitCode = headgate.eventsPerSecond >= 100_000 && ratio >= 8 ? 0 : 1
+  const ratios: number[] = []
+  for (let n = 0; n < ROUNDS; n += 1) {
+    const plain = await consumeOneByOne(stage, CONSUMERS)
+    const own = await consumeWithHeadgate(stage, FEW, CONSUMERS, Math.floor(SLOTS / CONSUMERS))
+    ratios.push(own.perSecond / plain.perSecond)
+    if (n > 0) continue
+    t.figure('10,000 events, three consumers', own.perSecond, `events/s, ${own.cpuMicros.toFixed(1)} µs of CPU each`)
+    t.figure('  COUNT 1 and XACK', plain.perSecond, `events/s, ${plain.cpuMicros.toFixed(1)} µs of CPU each`)
+  }
+  t.figure('  times as fast', median(ratios), '×', { atLeast: 8 })
+})

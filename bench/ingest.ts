@@ -1,171 +1,99 @@
 /**
- * What the gateway costs, in CPU time of its process, beside a bare Fastify route on the same Node in the same run.
- * With --check it exits 1 unless the limits below hold. Redis: a private one, `appendfsync always`.
+ * What taking events in costs: CPU time of the gateway's process beside a bare Fastify route on the same Node in the same
+ * run, and events per second beside webdis, where that is installed, with one XADD per request. Redis: a private one,
+ * `appendfsync always`.
+ *
+ *   node bench/ingest.ts [--check]
  *
  * Machines differ by more than a factor of two, and so does one machine from hour to hour. The limit per event is meant
  * for a machine on which the bare route costs 12 µs, and the figure is scaled to that.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Redis } from 'ioredis'
-import { load } from './load.ts'
+import { startRedis } from '../test/fixtures/redis.ts'
+import { load, posting } from './load.ts'
+import { key, type Program, startProgram } from './programs.ts'
+import { durable, median, type Trial, trial } from './trial.ts'
+import { startWebdis, xadd } from './webdis.ts'
 
-const limits = { singleRatio: 1.5, batchMicros: 4 }
 const bareMicros = 12
-const rounds = 5
+const rounds = 7
 // Until the engine has compiled what is hot: the larger program takes longer.
 const warmUpRounds = 3
-const singles = 20_000
-const batches = 1_000
+const singles = 10_000
+const batches = 300
 const batchSize = 100
 
-const key = randomBytes(16).toString('hex')
-const dir = mkdtempSync(join(tmpdir(), 'hg-bench-'))
-const children: ChildProcess[] = []
-
-async function startRedis(): Promise<Redis> {
-  const socket = join(dir, 'redis.sock')
-  const args = [
-    '--port',
-    '0',
-    '--unixsocket',
-    socket,
-    '--dir',
-    dir,
-    '--save',
-    '',
-    '--appendonly',
-    'yes',
-    '--appendfsync',
-    'always'
-  ]
-  children.push(spawn('redis-server', args, { stdio: 'ignore' }))
-  const redis = new Redis({ path: socket, retryStrategy: () => 50 })
-  redis.on('error', () => {})
-  await redis.ping()
-  return redis
-}
-
-async function startProgram(kind: 'gateway' | 'bare'): Promise<{ child: ChildProcess; port: number }> {
-  const sha256 = createHash('sha256').update(key).digest('hex')
-  const child = fork(new URL('program.ts', import.meta.url), [kind], {
-    // As `npm start` and the Dockerfile run it.
-    execArgv: ['--max-semi-space-size=64'],
-    env: {
-      ...process.env,
-      REDIS_URL: `unix://${join(dir, 'redis.sock')}`,
-      TOPOLOGY: 'shop',
-      API_KEYS: JSON.stringify([{ name: 'bench', sha256: [sha256], scopes: ['publish'] }]),
-      CONSUMERS: 'off',
-      LOG_LEVEL: 'error',
-      RATE_LIMIT_PER_ADDRESS: '0',
-      COMMAND_TIMEOUT_MS: '20000'
-    }
-  })
-  children.push(child)
-  const [message] = (await once(child, 'message')) as [{ port: number }]
-  return { child, port: message.port }
-}
-
-/** CPU time the process has used, in microseconds. */
-async function cpuMicros(child: ChildProcess): Promise<number> {
-  child.send('cpu')
-  const [message] = (await once(child, 'message')) as [{ cpu: NodeJS.CpuUsage }]
-  return message.cpu.user + message.cpu.system
-}
-
 let run = 0
-function order(n: number): object {
+const dataOf = (id: string) =>
+  `{"orderId":"${id}","userId":"user-1834","amount":19.9,"currency":"EUR","items":[{"productId":"product-17","quantity":3,"unitPrice":19.9}],"placedAt":"2026-01-01T12:00:00Z"}`
+const order = (n: number) =>
+  `{"id":"${run}-${n}","source":"/bench","type":"orders.order.created","data":${dataOf(`${run}-${n}`)}}`
+const batch = (n: number) => `[${Array.from({ length: batchSize }, (_, i) => order(n * batchSize + i)).join(',')}]`
+const fields = (n: number) => {
   const id = `${run}-${n}`
-  const items = [{ productId: `product-${n % 97}`, quantity: 1 + (n % 3), unitPrice: 19.9 }]
-  const data = {
-    orderId: id,
-    userId: `user-${n % 1_000}`,
-    amount: 19.9,
-    currency: 'EUR',
-    items,
-    placedAt: '2026-01-01T12:00:00Z'
-  }
-  return { id, source: '/bench', type: 'orders.order.created', data }
+  const time = '2026-01-01T12:00:00.000Z'
+  return ['id', id, 'source', '/bench', 'type', 'orders.order.created', 'time', time, 'data', dataOf(id)]
 }
 
-async function measure(
-  program: { child: ChildProcess; port: number },
-  path: string,
-  requests: number,
-  body: (n: number) => string
-) {
+async function measured(program: Program, path: '/events' | '/events/batch') {
   run += 1
-  const before = await cpuMicros(program.child)
-  const seconds = await load({
-    port: program.port,
-    path,
-    key,
-    connections: path === '/events' ? 64 : 8,
-    requests,
-    body
-  })
-  const micros = (await cpuMicros(program.child)) - before
-  return { perRequest: micros / requests, perSecond: requests / seconds }
+  const isBatch = path === '/events/batch'
+  const requests = isBatch ? batches : singles
+  const before = (await program.ask()).cpuMicros
+  const request = posting(path, key, isBatch ? batch : order)
+  const seconds = await load({ port: program.port, connections: isBatch ? 8 : 64, requests, request })
+  const micros = (await program.ask()).cpuMicros - before
+  const events = isBatch ? batchSize : 1
+  return { perEvent: micros / requests / events, perSecond: (requests * events) / seconds }
 }
 
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
-
-async function main(): Promise<boolean> {
-  const redis = await startRedis()
-  const gateway = await startProgram('gateway')
-  const bare = await startProgram('bare')
-  const single = (n: number) => JSON.stringify(order(n))
-  const batch = (n: number) => JSON.stringify(Array.from({ length: batchSize }, (_, i) => order(n * batchSize + i)))
-  const ratios: number[] = []
-  const perSingle: number[] = []
-  const perBare: number[] = []
-  const scaled: number[] = []
-  const perEvent: number[] = []
-  const perSecond: number[] = []
-  for (let round = -warmUpRounds; round < rounds; round += 1) {
-    const own = await measure(gateway, '/events', singles, single)
-    const other = await measure(bare, '/events', singles, single)
-    await redis.flushall()
-    if (round < 0) continue
-    ratios.push(own.perRequest / other.perRequest)
-    perSingle.push(own.perRequest)
-    perBare.push(other.perRequest)
-  }
-  for (let round = -warmUpRounds; round < rounds; round += 1) {
-    const batched = await measure(gateway, '/events/batch', batches, batch)
-    const other = await measure(bare, '/events', singles, single)
-    await redis.flushall()
-    if (round < 0) continue
-    perEvent.push(batched.perRequest / batchSize)
-    scaled.push((batched.perRequest / batchSize) * (bareMicros / other.perRequest))
-    perSecond.push(batched.perSecond * batchSize)
-  }
-  redis.disconnect()
-  const ratio = median(ratios)
-  const micros = median(scaled)
-  const line = (name: string, text: string) => console.log(`${name.padEnd(30)}${text}`)
-  line('bare route', `${median(perBare).toFixed(1)} µs CPU per request`)
-  line(
-    'single POST, 64 connections',
-    `${median(perSingle).toFixed(1)} µs CPU, ${ratio.toFixed(2)} x the bare route (limit ${limits.singleRatio})`
-  )
-  line(
-    `batch of ${batchSize}`,
-    `${median(perEvent).toFixed(2)} µs CPU per event, ${Math.round(median(perSecond))} events/s`
-  )
-  line('  scaled to a 12 µs route', `${micros.toFixed(2)} µs CPU per event (limit ${limits.batchMicros})`)
-  return ratio <= limits.singleRatio && micros <= limits.batchMicros
+async function singleXadds(port: number): Promise<number> {
+  run += 1
+  return singles / (await load({ port, connections: 64, requests: singles, request: (n) => xadd('xadds', fields(n)) }))
 }
 
-try {
-  const holds = await main()
-  if (process.argv.includes('--check') && !holds) process.exitCode = 1
-} finally {
-  for (const child of children) child.kill('SIGKILL')
-  rmSync(dir, { recursive: true, force: true })
+await trial(async (t: Trial) => {
+  const server = await startRedis(t, { args: durable })
+  const redis = server.client()
+  // One for each kind of request: what the engine learns from one is not what the other needs.
+  const gateway = await startProgram(t, 'gateway', server.url)
+  const batchGateway = await startProgram(t, 'gateway', server.url)
+  const bare = await startProgram(t, 'bare', server.url)
+  const webdis = await startWebdis(t, server)
+  const single = { cpu: [] as number[], ratio: [] as number[], perSecond: [] as number[] }
+  const batched = { cpu: [] as number[], scaled: [] as number[], perSecond: [] as number[], ratio: [] as number[] }
+  const bareCpu: number[] = []
+  const xadds: number[] = []
+  for (let round = -warmUpRounds; round < rounds; round += 1) {
+    const one = await measured(gateway, '/events')
+    const other = await measured(bare, '/events')
+    const hundred = await measured(batchGateway, '/events/batch')
+    const plain = webdis === undefined ? Number.NaN : await singleXadds(webdis)
+    await redis.flushall()
+    if (round < 0) continue
+    bareCpu.push(other.perEvent)
+    single.cpu.push(one.perEvent)
+    single.perSecond.push(one.perSecond)
+    single.ratio.push(one.perEvent / other.perEvent)
+    batched.cpu.push(hundred.perEvent)
+    batched.scaled.push((hundred.perEvent * bareMicros) / other.perEvent)
+    batched.perSecond.push(hundred.perSecond)
+    batched.ratio.push(hundred.perSecond / plain)
+    xadds.push(plain)
+  }
+  const cpu = 'µs of CPU'
+  t.figure('bare Fastify route, per request', median(bareCpu), cpu)
+  t.figure('single POST, 64 connections, per event', median(single.cpu), `${cpu}, ${perSecond(single.perSecond)}`)
+  t.figure('  against the bare route', median(single.ratio), '×', { atMost: 1.35 })
+  t.figure(`batch of ${batchSize}, per event`, median(batched.cpu), `${cpu}, ${perSecond(batched.perSecond)}`)
+  t.figure('  scaled to a bare route of 12 µs', median(batched.scaled), cpu, { atMost: 3 })
+  if (webdis === undefined) {
+    t.note('webdis is not installed', 'not compared')
+    return
+  }
+  t.figure('webdis, one XADD per request', median(xadds), 'events/s')
+  t.figure('  batches of Headgate against it, events/s', median(batched.ratio), '×', { atLeast: 2.5 })
+})
+
+function perSecond(values: number[]): string {
+  return `${Math.round(median(values)).toLocaleString('en')} events/s`
 }

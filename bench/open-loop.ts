@@ -1,81 +1,76 @@
-/** An open-loop HTTP client: requests are due at a fixed rate, whatever becomes of the ones before. */
+/**
+ * An open-loop HTTP client: requests are due at a fixed rate, whatever becomes of the ones before. It shares the machine
+ * with what it measures, so it does as little as it can.
+ */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import { isWhole, type Load } from './load.ts'
 
-export interface OpenLoad {
-  port: number
-  key: string
+export interface OpenLoad extends Pick<Load, 'port' | 'connections' | 'request'> {
   perSecond: number
   seconds: number
-  connections: number
-  body: (n: number) => string
 }
 
 export interface OpenLoadResult {
-  sent: number
   /** Due while no connection was free for so long that it was given up. */
   given: number
   /** Numbers of the requests that were answered 202. */
   accepted: number[]
   /** Milliseconds from when each of them was due until its answer. */
   latencies: number[]
+  /** How many were answered with which status; 0: the connection broke. */
   statuses: Map<number, number>
 }
 
 /** A request that is due and finds no free connection waits this long for one, and its waiting counts. */
 const PATIENCE_MS = 2_000
 
-export async function openLoad({
-  port,
-  key,
-  perSecond,
-  seconds,
-  connections,
-  body
-}: OpenLoad): Promise<OpenLoadResult> {
-  const result: OpenLoadResult = { sent: 0, given: 0, accepted: [], latencies: [], statuses: new Map() }
-  const free: Connection[] = []
+interface Due {
+  n: number
+  at: number
+}
+
+export async function openLoad(options: OpenLoad): Promise<OpenLoadResult> {
+  const { port, perSecond, seconds, connections, request } = options
+  const result: OpenLoadResult = { given: 0, accepted: [], latencies: [], statuses: new Map() }
   const all = await Promise.all(Array.from({ length: connections }, () => open(port)))
-  free.push(...all)
-  const waiting: { n: number; dueAt: number }[] = []
+  // The one that rested longest comes first: a connection that is never used is closed by the gateway.
+  const free = [...all]
+  const waiting: Due[] = []
   let outstanding = 0
 
-  const send = (connection: Connection, n: number, dueAt: number) => {
-    result.sent += 1
+  const send = (connection: Connection, due: Due) => {
     outstanding += 1
-    const text = body(n)
-    const head = `POST /events HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${key}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n`
-    connection.request(head + text, (status) => {
+    connection.request(request(due.n), (status) => {
       outstanding -= 1
       result.statuses.set(status, (result.statuses.get(status) ?? 0) + 1)
       if (status === 202) {
-        result.accepted.push(n)
-        result.latencies.push(performance.now() - dueAt)
+        result.accepted.push(due.n)
+        result.latencies.push(performance.now() - due.at)
       }
       const next = waiting.shift()
       if (next === undefined) free.push(connection)
-      else send(connection, next.n, next.dueAt)
+      else send(connection, next)
     })
   }
-
   const began = performance.now()
   const total = Math.round(perSecond * seconds)
-  let due = 0
-  while (due < total) {
-    await new Promise((resolve) => setTimeout(resolve, 1))
+  for (let n = 0; n < total; ) {
+    await pause(1)
     const now = performance.now()
-    for (; due < total && began + (due * 1_000) / perSecond <= now; due += 1) {
-      const dueAt = began + (due * 1_000) / perSecond
-      const connection = free.pop()
-      if (connection === undefined) waiting.push({ n: due, dueAt })
-      else send(connection, due, dueAt)
+    for (; n < total && began + (n * 1_000) / perSecond <= now; n += 1) {
+      const due = { n, at: began + (n * 1_000) / perSecond }
+      const connection = free.shift()
+      if (connection === undefined) waiting.push(due)
+      else send(connection, due)
     }
-    while (waiting[0] !== undefined && now - waiting[0].dueAt > PATIENCE_MS) {
+    while (waiting[0] !== undefined && now - waiting[0].at > PATIENCE_MS) {
       waiting.shift()
       result.given += 1
     }
   }
-  while (outstanding > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  while (outstanding > 0) await pause(5)
   for (const { socket } of all) socket.destroy()
   return result
 }
@@ -83,7 +78,7 @@ export async function openLoad({
 interface Connection {
   socket: Socket
   /** One at a time; `done` gets the status, 0 when the connection broke. */
-  request: (bytes: string, done: (status: number) => void) => void
+  request: (text: string, done: (status: number) => void) => void
 }
 
 async function open(port: number): Promise<Connection> {
@@ -100,11 +95,8 @@ async function open(port: number): Promise<Connection> {
   }
   socket.setEncoding('latin1')
   socket.on('data', (part) => {
-    text += part
-    const end = text.indexOf('\r\n\r\n')
-    if (end < 0) return
-    const length = /content-length: (\d+)/i.exec(text)
-    if (length !== null && text.length >= end + 4 + Number(length[1])) answer(Number(text.slice(9, 12)))
+    text = text === '' ? String(part) : text + part
+    if (isWhole(text)) answer(Number(text.slice(9, 12)))
   })
   socket.on('error', () => undefined)
   socket.on('close', () => answer(0))
@@ -113,7 +105,7 @@ async function open(port: number): Promise<Connection> {
     request(bytes, done) {
       waiting = done
       if (socket.destroyed) answer(0)
-      else socket.write(bytes)
+      else socket.write(bytes, 'latin1')
     }
   }
 }

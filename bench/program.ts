@@ -1,11 +1,33 @@
 /**
- * One process to be measured: `gateway` (the whole application over a Redis of its own) or `bare` (a Fastify route that
- * parses the same JSON and answers). Tells its parent its port, and its CPU time whenever it is asked.
+ * One process to be measured, told by its parent which and asked by it how it does. `gateway`: the whole application with
+ * the shop's topology and no consumers; `bare`: a Fastify route that parses the same JSON and answers; `echo`: the whole
+ * application with a handler that notes how long events took to reach it.
  */
 import Fastify, { type FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
 import { buildApp } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 import shop from '../src/shop/topology.ts'
+import { defineTopology } from '../src/topology.ts'
+
+/** Milliseconds from when the client sent an event until its handler started. */
+let delays: number[] = []
+
+const echo = defineTopology({
+  streams: {
+    'bench:event:sent': {
+      events: { 'bench.event.sent': Type.Object({ sentAt: Type.Number() }) },
+      groups: {
+        echo: {
+          concurrency: 64,
+          handler: async (event) => {
+            delays.push(performance.timeOrigin + performance.now() - (event.data as { sentAt: number }).sentAt)
+          }
+        }
+      }
+    }
+  }
+})
 
 function bareRoute(): FastifyInstance {
   const app = Fastify({ logger: false })
@@ -16,9 +38,14 @@ function bareRoute(): FastifyInstance {
   return app
 }
 
-const app = process.argv[2] === 'bare' ? bareRoute() : buildApp(loadConfig(process.env), { topology: shop })
+const kind = process.argv[2]
+const app =
+  kind === 'bare' ? bareRoute() : buildApp(loadConfig(process.env), { topology: kind === 'echo' ? echo : shop })
 await app.listen({ host: '127.0.0.1', port: 0 })
-process.on('message', () => process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage.rss() }))
+process.on('message', () => {
+  process.send?.({ cpu: process.cpuUsage(), delays })
+  delays = []
+})
 process.on('disconnect', () => process.exit(0))
 const address = app.server.address()
 process.send?.({ port: typeof address === 'object' ? address?.port : undefined })
