@@ -80,12 +80,15 @@ function writeNew(file: string, key: string): string {
  */
 export function banner({
   url,
+  operatorsUrl,
   dataDir,
   socket,
   orderId,
   now = new Date()
 }: {
   url: string
+  /** Where admin routes and the API reference are. */
+  operatorsUrl: string
   dataDir: string
   socket: string
   orderId: string
@@ -100,9 +103,11 @@ export function banner({
 
   See what became of it, what its handler keeps in Redis, and how far every group is:
 
-    curl -sS ${bearer(join(dataDir, 'admin.key'))} '${url}/admin/streams/orders:order:created/entries?source=/keys/publish&id=${orderId}'
+    curl -sS ${bearer(join(dataDir, 'admin.key'))} '${operatorsUrl}/admin/streams/orders:order:created/entries?source=/keys/publish&id=${orderId}'
     redis-cli -s ${word(fromHere(socket))} hgetall order:${orderId}
-    curl -sS ${bearer(join(dataDir, 'admin.key'))} ${url}/admin/lag
+    curl -sS ${bearer(join(dataDir, 'admin.key'))} ${operatorsUrl}/admin/lag
+
+  The API, to read and to try: ${operatorsUrl}/docs
 
 `
 }

@@ -50,7 +50,7 @@ async function main(): Promise<void> {
     const url = await app.listen({ host: config.HOST, port: config.PORT })
     const operatorsUrl = await app.listenForOperators()
     if (operatorsUrl !== undefined) log.info(`Operators are served at ${operatorsUrl}`)
-    if (embedded !== undefined) greet(config, embedded, url)
+    if (embedded !== undefined) greet(config, embedded, { url, operatorsUrl: operatorsUrl ?? url })
   } catch (err) {
     await stop()
     throw err
@@ -65,9 +65,9 @@ function supply(env: Record<string, string | undefined>, { url }: EmbeddedRedis)
   if (env.TOPOLOGY === SHOP.href) env[secretSetting('github')] ||= ensureWebhookSecret(DATA_DIR, 'github')
 }
 
-function greet(config: Config, { socket }: EmbeddedRedis, url: string): void {
+function greet(config: Config, { socket }: EmbeddedRedis, urls: { url: string; operatorsUrl: string }): void {
   if (config.TOPOLOGY !== SHOP.href) return
-  process.stdout.write(banner({ url, dataDir: DATA_DIR, socket, orderId: `order-${randomUUID().slice(0, 8)}` }))
+  process.stdout.write(banner({ ...urls, dataDir: DATA_DIR, socket, orderId: `order-${randomUUID().slice(0, 8)}` }))
 }
 
 /** JSON for machines; for a person at `npm start`, lines. */

@@ -77,13 +77,15 @@ t.test('the banner names the address, and the order its lines are about, but no 
   ensureKeys(dataDir)
   const text = banner({
     url: 'http://127.0.0.1:3000',
+    operatorsUrl: 'http://127.0.0.1:3001',
     dataDir,
     socket: join(dataDir, 'redis.sock'),
     orderId: 'first-order'
   })
   t.match(text, 'listens on http://127.0.0.1:3000')
   t.match(text, 'hgetall order:first-order')
-  t.match(text, '/admin/lag')
+  t.match(text, 'http://127.0.0.1:3001/admin/lag')
+  t.match(text, 'http://127.0.0.1:3001/docs')
   t.notMatch(text, readFileSync(join(dataDir, 'publish.key'), 'utf8').trim())
   t.notMatch(text, readFileSync(join(dataDir, 'admin.key'), 'utf8').trim())
 })
