@@ -22,7 +22,7 @@ const FEW = 10_000
 const ROUNDS = 5
 const CONSUMERS = 3
 /** Handlers at once. */
-const SLOTS = 1_024
+const SLOTS = 2_048
 const STREAM = 'bench:order:created'
 const log: Log = { debug() {}, info() {}, warn: (fields, message) => console.error(message, fields), error() {} }
 

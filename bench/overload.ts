@@ -122,7 +122,7 @@ await trial(async (t) => {
   const others = share('busy') - share('gateway') - share('redis') - share('client')
   t.note(
     '  CPU time meanwhile',
-    `gateway ${share('gateway').toFixed(1)} s, client ${share('client').toFixed(1)} s, Redis ${share('redis').toFixed(1)} s, other programs ${others.toFixed(1)} s`
+    `gateway ${share('gateway').toFixed(1)} s, client ${share('client').toFixed(1)} s, Redis ${share('redis').toFixed(1)} s, other programs ${Math.max(0, others).toFixed(1)} s`
   )
   t.figure('p99 at ten times against half', percentile(atTen.latencies, 0.99) / percentile(half, 0.99), '×', {
     atMost: 10
@@ -138,7 +138,7 @@ await trial(async (t) => {
   )
   const stored = await storedIds(server.client(), 'ten')
   const accepted = new Set(atTen.accepted.map((n) => idOf('ten', n)))
-  t.figure('events accepted and not stored, or the reverse', stored.symmetricDifference(accepted).size, '', {
+  t.figure('accepted and not stored, or the reverse', stored.symmetricDifference(accepted).size, '', {
     atMost: 0
   })
 })

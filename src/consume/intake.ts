@@ -135,14 +135,11 @@ export class Intake {
     let entries = await this.#reader.read(slots, requeueOnly)
     while (entries.length > 0) {
       const ahead = this.#readAhead(entries.length)
-      // It may fail before anyone waits for it.
-      ahead.catch(() => undefined)
-      try {
-        await this.#place(entries)
-      } finally {
-        // What it brings after a failure is found again, like the entries that failed.
-        entries = await ahead
-      }
+      // What either brings is found again when the other fails.
+      const [placed, read] = await Promise.allSettled([this.#place(entries), ahead])
+      if (placed.status === 'rejected') throw placed.reason
+      if (read.status === 'rejected') throw read.reason
+      entries = read.value
     }
     if (slots > 1 && !this.#reader.backlog) await delay(GATHER_MS)
     return true

@@ -1,0 +1,111 @@
+/**
+ * Work that comes faster than the event loop does it waits here, in its order, and what would wait too long is refused.
+ *
+ * Each turn of the loop does work for a few milliseconds and then looks around, so that answers of Redis do not wait
+ * behind requests. How long something would wait is told from how many wait and what each has cost lately, in CPU time
+ * and not by the clock: a process that others keep from the processor is late, and refusing what little work it has would
+ * make it no faster.
+ */
+import { threadCpuUsage } from 'node:process'
+
+export interface WaitingRoomLimits {
+  /** CPU time for work in one turn. */
+  sliceMs: number
+  /** How much work may wait: what a burst brings is rather done late than refused, ... */
+  burstMs: number
+  /** ... but when some has been waiting for `lastingMs` on end, what is let in shall still be done soon. */
+  busyMs: number
+  lastingMs: number
+  /** So much may wait whatever it costs: a few clients that send large batches are no overload. */
+  atLeast: number
+}
+
+export interface WaitingRoom {
+  /** Runs it at once or in a later turn; false: it never will, it would have to wait too long. */
+  enter: (run: () => void) => boolean
+}
+
+/** What was measured last counts for a quarter of what something costs. */
+const WEIGHT = 0.25
+
+export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
+  const { sliceMs, burstMs, busyMs, lastingMs, atLeast } = limits
+  const slice = createSlice(sliceMs)
+  const waiting: (() => void)[] = []
+  let crowdedSince = 0
+  let crowdedAt = Number.NEGATIVE_INFINITY
+
+  const limitMs = () => {
+    const now = performance.now()
+    // A short turn in an overload is no end of it.
+    if (now - crowdedAt > lastingMs) crowdedSince = now
+    crowdedAt = now
+    return now - crowdedSince > lastingMs ? busyMs : burstMs
+  }
+  // Each has a callback of its own: what it does in promises is done before the next one, and counts.
+  const next = () => {
+    if (slice.isSpent()) setImmediate(next)
+    else {
+      slice.count()
+      waiting.shift()?.()
+    }
+  }
+  return {
+    enter(run) {
+      if (waiting.length === 0 && !slice.isSpent()) {
+        slice.count()
+        run()
+        return true
+      }
+      const isLate = waiting.length * slice.costMs() >= limitMs()
+      if (isLate && waiting.length >= atLeast) return false
+      waiting.push(run)
+      setImmediate(next)
+      return true
+    }
+  }
+}
+
+/** The share of work in the present turn, from its first to the next turn. */
+function createSlice(ms: number) {
+  let isOpen = false
+  let isSpent = false
+  let beganAt = 0
+  let beganCpuMs = 0
+  let counted = 0
+  let costMs = 0
+
+  const end = () => {
+    isOpen = false
+  }
+  const begin = () => {
+    isOpen = true
+    isSpent = false
+    beganAt = performance.now()
+    beganCpuMs = cpuMs()
+    counted = 0
+    setImmediate(end)
+  }
+  return {
+    /** What one piece of work costs, as far as that has mattered. */
+    costMs: () => costMs,
+    count() {
+      counted += 1
+    },
+    isSpent(): boolean {
+      if (!isOpen) begin()
+      // No thread uses more CPU time than passes, and the clock is a tenth of the price.
+      if (isSpent || performance.now() - beganAt <= ms) return isSpent
+      const usedMs = cpuMs() - beganCpuMs
+      if (usedMs <= ms || counted === 0) return false
+      isSpent = true
+      costMs = costMs === 0 ? usedMs / counted : costMs + (usedMs / counted - costMs) * WEIGHT
+      return true
+    }
+  }
+}
+
+function cpuMs(): number {
+  const { user, system } = threadCpuUsage()
+  return (user + system) / 1_000
+}
