@@ -2,8 +2,8 @@
  * The units that wait to be stored in one physical stream: within the budget, in the order they came, each until its
  * deadline.
  *
- * A unit is WAITING until a flush takes it, then IN FLIGHT until Redis answered, and is settled exactly once: by whoever
- * took it, or by its deadline. A unit whose deadline has passed stays with its flush, which goes on for the sake of the
+ * A unit is WAITING until a flight takes it, then IN FLIGHT until Redis answered, and is settled exactly once: by whoever
+ * took it, or by its deadline. A unit whose deadline has passed stays with its flight, which goes on for the sake of the
  * others.
  */
 import type { AppendTally } from './append-tally.ts'
@@ -20,6 +20,13 @@ export interface Waiting {
   retried: boolean
 }
 
+/** The units of one flush, until it is over. */
+export interface Flight {
+  units: readonly Waiting[]
+  /** The command has left this process at least once, and may have run. */
+  sent: boolean
+}
+
 interface Place extends Waiting {
   settled: boolean
   /** In UTF-16 units: close enough to bytes to bound memory. */
@@ -27,28 +34,29 @@ interface Place extends Waiting {
   resolve: (outcome: AppendOutcome) => void
 }
 
-/** One script call of 1,000 events keeps Redis busy for about 5 ms; more would delay everyone else. */
-const MAX_FLUSH_EVENTS = 1_000
+/** Of one script call: it keeps Redis busy for about 4 ms. More would delay everyone else, and cost more per event. */
+const MAX_FLUSH_EVENTS = 500
 const MAX_FLUSH_BYTES = 1_048_576
 
 export class AppendQueue {
   readonly #budget: QueueBudget
   readonly #tally: AppendTally
   readonly #waitMs: number
-  readonly #lateCode: (isTaken: boolean) => RefusalCode
+  readonly #lateCode: (flight?: Flight) => RefusalCode
+  readonly #flights = new Set<Flight>()
   #waiting: Place[] = []
-  /** Of the flush under way. */
-  #taken: readonly Place[] = []
+  #waitingEvents = 0
   #events = 0
   #size = 0
   #deadline?: NodeJS.Timeout
+  #drained: (() => void)[] = []
 
-  /** `waitMs`: how long a unit waits; `lateCode`: what it is then refused with. */
+  /** `waitMs`: how long a unit waits; `lateCode`: what it is then refused with, in a flight or waiting for one. */
   constructor(options: {
     budget: QueueBudget
     tally: AppendTally
     waitMs: number
-    lateCode: (isTaken: boolean) => RefusalCode
+    lateCode: (flight?: Flight) => RefusalCode
   }) {
     this.#budget = options.budget
     this.#tally = options.tally
@@ -61,8 +69,9 @@ export class AppendQueue {
     return this.#events
   }
 
-  get isEmpty(): boolean {
-    return this.#waiting.length === 0
+  /** Events that no flight has taken. */
+  get waitingEvents(): number {
+    return this.#waitingEvents
   }
 
   /** Resolves when the unit is settled; undefined: there is no room for it. */
@@ -74,6 +83,7 @@ export class AppendQueue {
     budget.events += count
     budget.bytes += size
     this.#events += count
+    this.#waitingEvents += count
     this.#size += size
     return new Promise((resolve) => {
       const expiresAt = performance.now() + this.#waitMs
@@ -82,35 +92,42 @@ export class AppendQueue {
     })
   }
 
-  /** The units of the next flush. */
-  take(): readonly Waiting[] {
+  /** The units of the next flush: one at least, where any waits. */
+  take(): Flight {
     let count = 0
     let size = 0
     let n = 0
     for (const place of this.#waiting) {
-      count += place.unit.events.length
+      const events = place.unit.events.length
+      if (n > 0 && (count + events > MAX_FLUSH_EVENTS || size + place.size > MAX_FLUSH_BYTES)) break
+      count += events
       size += place.size
-      if (n > 0 && (count > MAX_FLUSH_EVENTS || size > MAX_FLUSH_BYTES)) break
       n += 1
     }
-    if (n === this.#waiting.length) {
-      this.#taken = this.#waiting
-      this.#waiting = []
-    } else this.#taken = this.#waiting.splice(0, n)
-    return this.#taken
+    const flight: Flight = { units: this.#waiting.splice(0, n), sent: false }
+    this.#waitingEvents -= count
+    this.#flights.add(flight)
+    return flight
   }
 
-  /** Puts units of the flush under way in front of all others. */
+  /** Puts units of a flight in front of all others. */
   putBack(units: readonly Waiting[]): void {
-    if (units.length > 0) this.#waiting = (units as Place[]).concat(this.#waiting)
+    if (units.length === 0) return
+    this.#waiting = (units as Place[]).concat(this.#waiting)
+    for (const { unit } of units) this.#waitingEvents += unit.events.length
   }
 
-  /** The flush under way is over; no deadline is watched while nothing waits. */
-  flushed(): void {
-    this.#taken = []
-    if (this.#waiting.length > 0) return
+  /** The flight is over; no deadline is watched while nothing waits. */
+  landed(flight: Flight): void {
+    this.#flights.delete(flight)
+    if (this.#waiting.length > 0 || this.#flights.size > 0) return
     clearTimeout(this.#deadline)
     this.#deadline = undefined
+  }
+
+  /** Resolves when everything pushed so far is settled. */
+  drain(): Promise<void> {
+    return this.#events === 0 ? Promise.resolve() : new Promise((resolve) => this.#drained.push(resolve))
   }
 
   /** Does nothing for a unit that is settled already. */
@@ -125,22 +142,26 @@ export class AppendQueue {
     this.#events -= count
     this.#size -= place.size
     place.resolve(outcome)
+    if (this.#events > 0) return
+    for (const resolve of this.#drained) resolve()
+    this.#drained = []
   }
 
   #expire(): void {
     this.#deadline = undefined
     const now = performance.now()
     let next = Number.POSITIVE_INFINITY
-    const look = (places: readonly Place[], isTaken: boolean) => {
+    const look = (places: readonly Place[], flight?: Flight) => {
       for (const place of places) {
         if (place.settled) continue
-        if (place.expiresAt <= now) this.settle(place, refused(this.#lateCode(isTaken)))
+        if (place.expiresAt <= now) this.settle(place, refused(this.#lateCode(flight)))
         else next = Math.min(next, place.expiresAt)
       }
     }
-    look(this.#taken, true)
-    look(this.#waiting, false)
+    for (const flight of this.#flights) look(flight.units as Place[], flight)
+    look(this.#waiting)
     this.#waiting = this.#waiting.filter((place) => !place.settled)
+    this.#waitingEvents = this.#waiting.reduce((sum, { unit }) => sum + unit.events.length, 0)
     if (next !== Number.POSITIVE_INFINITY) this.#deadline = setTimeout(() => this.#expire(), next - now + 1)
   }
 

@@ -26,14 +26,6 @@ export interface AppendUnit {
 /** The most events the stream may hold once a unit is stored. */
 export type LimitOf = (unit: AppendUnit) => number
 
-// Field names recur in every event: encoded once.
-const names = new Map(
-  ['id', 'source', 'type', 'time', 'subject', 'datacontenttype', 'dataschema', 'data', 'data_base64'].map((name) => [
-    name,
-    bulk(name)
-  ])
-)
-
 /** The call of append.lua for these units. `waits`: WAIT or WAITAOF is sent behind it. */
 export function flushCall(
   keys: StreamKeys,
@@ -43,32 +35,83 @@ export function flushCall(
   limitOf: LimitOf,
   waits: boolean
 ): Encoded {
+  const shapes = new Shapes()
+  let plan = ''
   let keyText = bulk(keys.stream) + bulk(flushKey) + bulk(keys.remembered)
   let keyCount = 3
-  let plan = waits ? '1 ' : '0 '
-  let args = ''
+  let values = ''
   let argCount = 2
   for (const unit of units) {
-    plan += `${unit.events.length} ${limitOf(unit)} `
-    for (const { fields, seen } of unit.events) {
-      if (seen === undefined) plan += `${fields.length} 0 0 `
-      else {
-        const { digest, aliases = [], windowMs } = seen
-        plan += `${fields.length} ${windowMs} ${1 + aliases.length} `
-        keyText += bulk(keys.seen(digest))
-        for (const alias of aliases) keyText += bulk(keys.seen(alias))
-        keyCount += 1 + aliases.length
-        args += bulk(seen.fingerprint ?? '')
-        argCount += 1
+    plan += `${plan === '' ? '' : ','}${unit.events.length},${limitOf(unit)}`
+    for (const event of unit.events) {
+      plan += `,${shapes.numberOf(event)}`
+      const { fields, seen } = event
+      if (seen !== undefined) {
+        keyText += bulk(keys.seen(seen.digest))
+        keyCount += 1
+        for (const alias of seen.aliases ?? none) {
+          keyText += bulk(keys.seen(alias))
+          keyCount += 1
+        }
+        if (seen.fingerprint !== undefined) {
+          values += bulk(seen.fingerprint)
+          argCount += 1
+        }
       }
       for (let i = 0; i < fields.length; i += 2) {
-        const name = fields[i] as string
-        args += (names.get(name) ?? bulk(name)) + bulk(fields[i + 1] as string)
+        if (isOwn(fields[i])) {
+          values += bulk(fields[i + 1] as string)
+          argCount += 1
+        }
       }
-      argCount += fields.length
     }
   }
-  return { keys: keyText, keyCount, args: bulk(String(sequence)) + bulk(plan) + args, argCount }
+  const planText = `[${waits ? 1 : 0},[${shapes.texts()}],[${plan}]]`
+  return { keys: keyText, keyCount, args: bulk(String(sequence)) + bulk(planText) + values, argCount }
+}
+
+const none: readonly string[] = []
+
+/** Events of one type are many: it is said once. */
+function isOwn(field: string | undefined): boolean {
+  return field !== 'type'
+}
+
+/** What the events of one flush have in common, numbered from 1. */
+class Shapes {
+  readonly #numbers = new Map<string, number>()
+  #last?: AppendEvent
+  #lastNumber = 0
+
+  numberOf(event: AppendEvent): number {
+    // Most are like the one before.
+    if (this.#last !== undefined && haveSameShape(event, this.#last)) return this.#lastNumber
+    const { fields, seen } = event
+    const keyCount = seen === undefined ? 0 : 1 + (seen.aliases?.length ?? 0)
+    const shared = fields.map((field, i) => (i % 2 === 0 || !isOwn(fields[i - 1]) ? field : 0))
+    const text = JSON.stringify([seen?.windowMs ?? 0, keyCount, seen?.fingerprint === undefined ? 0 : 1, ...shared])
+    this.#last = event
+    this.#lastNumber = this.#numbers.get(text) ?? this.#numbers.size + 1
+    this.#numbers.set(text, this.#lastNumber)
+    return this.#lastNumber
+  }
+
+  /** In the order of their numbers. */
+  texts(): string {
+    return [...this.#numbers.keys()].join(',')
+  }
+}
+
+function haveSameShape(a: AppendEvent, b: AppendEvent): boolean {
+  const x = a.fields
+  const y = b.fields
+  if (x.length !== y.length) return false
+  for (let i = 0; i < x.length; i += 2) if (x[i] !== y[i] || (!isOwn(x[i]) && x[i + 1] !== y[i + 1])) return false
+  return (
+    a.seen?.windowMs === b.seen?.windowMs &&
+    a.seen?.aliases?.length === b.seen?.aliases?.length &&
+    (a.seen?.fingerprint === undefined) === (b.seen?.fingerprint === undefined)
+  )
 }
 
 export type UnitResult =

@@ -12,8 +12,8 @@ export interface StreamKeys {
   stream: string
   /** String: `entryId` or `entryId|fingerprint` of the first event stored under this digest; expires with the window. */
   seen: (digest: string) => string
-  /** String: `sequence|results` of the last flush of one appender that wrote. */
-  flush: (appender: string) => string
+  /** String: `sequence|results` of the last flush of one flusher that wrote. */
+  flush: (flusher: string) => string
   /** Hash: events stored with a remembered key, by hour since the epoch; sizes the dedupe memory. */
   remembered: string
   /** String: how many partitions the stream has; only of a partitioned stream's own name. */
@@ -87,7 +87,7 @@ function streamKeys(prefix: string, name: string): StreamKeys {
   return {
     stream,
     seen: (digest) => `${companion}:seen:${digest}`,
-    flush: (appender) => `${companion}:flush:${appender}`,
+    flush: (flusher) => `${companion}:flush:${flusher}`,
     remembered: `${companion}:remembered`,
     partitions: `${companion}:partitions`,
     replays: `${companion}:replays`,

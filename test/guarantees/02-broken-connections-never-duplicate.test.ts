@@ -53,6 +53,41 @@ t.test('a connection cut anywhere stores every accepted unit once and no refused
   t.ok(number > 2_000, `${number} events went through 200 cuts, ${refused.length} of them refused`)
 })
 
+t.test('two flushes on the way at once survive a cut connection each by itself', async (t) => {
+  const server = await startRedis(t)
+  if (server.socket === undefined) throw new Error('no socket')
+  const proxy = await startProxy(t, { path: server.socket })
+  const stream = 'test:one:events'
+  const streams = await testStreams(t, proxy.url, { [stream]: { retention: { maxLength: 1_000_000 } } })
+  const accepted: number[] = []
+  let number = 0
+  for (let round = 0; round < 40; round += 1) {
+    proxy.cutAfter(
+      round % 2 === 0 ? 'request' : 'reply',
+      Math.floor(Math.random() * (round % 2 === 0 ? 150_000 : 20_000))
+    )
+    const before = proxy.cuts()
+    while (proxy.cuts() === before) {
+      // More than two flushes take; every other unit is posted again, while the first may still be on its way.
+      const units = Array.from({ length: 12 }, (_, i) => range(number + i * 100, 100))
+      number += 1_200
+      const post = async (unit: number[], i: number) => {
+        const results = await streams.post(stream, unit, { known: i % 2 === 0 })
+        results.forEach((result, n) => void (result.stored && !result.duplicate && accepted.push(unit[n] as number)))
+      }
+      await Promise.all([...units.map(post), ...units.filter((_, i) => i % 2 === 0).map((unit) => post(unit, 0))])
+    }
+  }
+  const redis = server.client()
+  const { stream: key, flush } = streams.keys.of(stream)
+  t.equal((await redis.keys(flush('*'))).length, 2, 'both flushers stored some')
+  const stored = await numbersIn(redis, key)
+  t.equal(new Set(stored).size, stored.length, 'nothing is stored twice')
+  t.equal(new Set(accepted).size, accepted.length, 'nothing was answered as new twice')
+  t.same(new Set(accepted).difference(new Set(stored)), new Set(), 'every accepted event is stored')
+  t.ok(accepted.length > 40_000, `${accepted.length} of ${number} events were accepted over 40 cuts`)
+})
+
 t.test('an old request that arrives after its retry does not execute', async (t) => {
   const server = await startRedis(t)
   if (server.socket === undefined) throw new Error('no socket')
