@@ -18,6 +18,9 @@ export interface WaitingRoomLimits {
   lastingMs: number
   /** So much may wait whatever it costs: a few clients that send large batches are no overload. */
   atLeast: number
+  /** So much, until `coldCount` is done: before the engine has compiled what is hot, costs say nothing of later ones. */
+  coldAtLeast: number
+  coldCount: number
 }
 
 export interface WaitingRoom {
@@ -29,9 +32,10 @@ export interface WaitingRoom {
 const WEIGHT = 0.25
 
 export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
-  const { sliceMs, burstMs, busyMs, lastingMs, atLeast } = limits
+  const { sliceMs, burstMs, busyMs, lastingMs } = limits
   const slice = createSlice(sliceMs)
   const waiting: (() => void)[] = []
+  let begun = 0
   let crowdedSince = 0
   let crowdedAt = Number.NEGATIVE_INFINITY
 
@@ -42,22 +46,27 @@ export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
     crowdedAt = now
     return now - crowdedSince > lastingMs ? busyMs : burstMs
   }
+  const begin = (run: () => void) => {
+    begun += 1
+    slice.count()
+    run()
+  }
   // Each has a callback of its own: what it does in promises is done before the next one, and counts.
   const next = () => {
     if (slice.isSpent()) setImmediate(next)
     else {
-      slice.count()
-      waiting.shift()?.()
+      const run = waiting.shift()
+      if (run !== undefined) begin(run)
     }
   }
   return {
     enter(run) {
       if (waiting.length === 0 && !slice.isSpent()) {
-        slice.count()
-        run()
+        begin(run)
         return true
       }
       const isLate = waiting.length * slice.costMs() >= limitMs()
+      const atLeast = begun < limits.coldCount ? limits.coldAtLeast : limits.atLeast
       if (isLate && waiting.length >= atLeast) return false
       waiting.push(run)
       setImmediate(next)

@@ -4,7 +4,7 @@ import t from 'tap'
 import { createWaitingRoom } from '../src/waiting-room.ts'
 import { until } from './fixtures/until.ts'
 
-const limits = { sliceMs: 5, burstMs: 60, busyMs: 20, lastingMs: 100, atLeast: 1 }
+const limits = { sliceMs: 5, burstMs: 60, busyMs: 20, lastingMs: 100, atLeast: 1, coldAtLeast: 1, coldCount: 0 }
 
 function work(ms: number): void {
   const before = threadCpuUsage()
@@ -62,6 +62,26 @@ t.test('a burst may wait, and less once there has been a queue for a while', asy
   await until(() => done === offered + more)
   await pause(limits.lastingMs + 50)
   t.ok(offer(40) >= 7, 'it was quiet for a while')
+})
+
+t.test('what a process does first says nothing of what it will cost: more of it may wait', async (t) => {
+  const room = createWaitingRoom({ ...limits, coldAtLeast: 20, coldCount: 22 })
+  let done = 0
+  const offer = () =>
+    room.enter(() => {
+      work(8)
+      done += 1
+    })
+  // The first is done at once; twenty wait, 160 ms of work.
+  for (let n = 0; n < 21; n += 1) t.ok(offer(), `${n} were before it`)
+  t.notOk(offer(), 'one more is late')
+  await until(() => done === 21)
+  t.ok(offer())
+  await until(() => done === 22)
+  let more = 0
+  while (offer()) more += 1
+  t.ok(more < 15, `${more} are let in once it is warm`)
+  await until(() => done === 22 + more)
 })
 
 t.test('so much may wait at any time, whatever it costs', async (t) => {

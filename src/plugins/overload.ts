@@ -10,8 +10,16 @@ import fp from 'fastify-plugin'
 import { ProblemError } from '../errors.ts'
 import { createWaitingRoom } from '../waiting-room.ts'
 
-/** Measured with requests of 2 ms at ten times the rate that can be carried: half of what is accepted is answered in 35 ms. */
-const limits = { sliceMs: 5, burstMs: 100, busyMs: 25, lastingMs: 100, atLeast: 16 }
+/** Measured with requests of 2 ms at ten times the rate that can be carried: half of what is accepted is answered in 37 ms. */
+const limits = {
+  sliceMs: 2,
+  burstMs: 50,
+  busyMs: 20,
+  lastingMs: 50,
+  atLeast: 12,
+  coldAtLeast: 128,
+  coldCount: 1_000
+}
 
 const probes: ReadonlySet<string | undefined> = new Set(['/livez', '/readyz'])
 
