@@ -32,7 +32,7 @@ export interface WaitingRoom {
 const WEIGHT = 0.25
 
 export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
-  const { sliceMs, burstMs, busyMs, lastingMs } = limits
+  const { sliceMs, burstMs, busyMs, lastingMs, atLeast, coldAtLeast, coldCount } = limits
   const slice = createSlice(sliceMs)
   const waiting: (() => void)[] = []
   let begun = 0
@@ -66,8 +66,7 @@ export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
         return true
       }
       const isLate = waiting.length * slice.costMs() >= limitMs()
-      const atLeast = begun < limits.coldCount ? limits.coldAtLeast : limits.atLeast
-      if (isLate && waiting.length >= atLeast) return false
+      if (isLate && waiting.length >= (begun < coldCount ? coldAtLeast : atLeast)) return false
       waiting.push(run)
       setImmediate(next)
       return true

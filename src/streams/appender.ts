@@ -16,7 +16,7 @@ import { AppendQueue, type Flight, refused, type Waiting } from './append-queue.
 import type { AppendTally } from './append-tally.ts'
 import type { DurabilityPlan } from './durability.ts'
 import type { AppendUnit } from './flush.ts'
-import { type Answer, createFlusher, type Flush, notStored, type Sight } from './flusher.ts'
+import { type Answer, createFlusher, type Flush, type Link, notStored } from './flusher.ts'
 import type { Keys } from './keys.ts'
 import type { AppendOutcome } from './outcomes.ts'
 import type { QueueBudget } from './queue-budget.ts'
@@ -56,18 +56,26 @@ export function createAppender(options: {
   // Trimming one entry at a time would cost a script call per append.
   const trimAbove = stream.maxLength + Math.min(100, Math.ceil(stream.maxLength / 10))
 
-  const sight: Sight = { moving: false }
+  const link: Link = { moving: false }
   const queue = new AppendQueue({
     budget: options.budget,
     tally,
     waitMs: commandTimeoutMs,
     // A unit put back after a refusal may have been sent, and surely was not stored.
-    lateCode: (flight) => (flight?.sent ? 'outcome-unknown' : notStored(sight))
+    lateCode: (flight) => (flight?.sent ? 'outcome-unknown' : notStored(link))
   })
   const flusherOptions = {
-    ...{ redis, queue, sight, retention, limitOf, durability, commandTimeoutMs, tally, log },
+    redis,
     stream: stream.name,
-    keys: options.keys.of(stream.name)
+    keys: options.keys.of(stream.name),
+    queue,
+    link,
+    retention,
+    limitOf,
+    durability,
+    commandTimeoutMs,
+    tally,
+    log
   }
   const idle = [createFlusher(flusherOptions), createFlusher(flusherOptions)]
   const flushers = idle.length
@@ -76,7 +84,7 @@ export function createAppender(options: {
   function append(unit: AppendUnit): Promise<AppendOutcome> {
     if (unit.events.length > options.hardLimit()) return Promise.resolve(refused('too-many-events'))
     // Once Redis has been away for as long as anyone would wait, waiting is not worth a place in the queue.
-    const { downSince } = sight
+    const { downSince } = link
     if (redis.status !== 'ready' && downSince !== undefined && performance.now() - downSince > commandTimeoutMs)
       return Promise.resolve(refused('store-down'))
     const outcome = queue.push(unit)

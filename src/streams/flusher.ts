@@ -13,7 +13,7 @@ import type { Log } from '../log.ts'
 import type { DurabilityLevel } from '../topology-options.ts'
 import { type AppendQueue, type Flight, refused } from './append-queue.ts'
 import type { AppendTally } from './append-tally.ts'
-import { type Encoded, encodedCommand } from './commands.ts'
+import { encodedCommand } from './commands.ts'
 import { untilReady } from './connections.ts'
 import { type DurabilityPlan, waitFor } from './durability.ts'
 import { flushCall, flushResults, type LimitOf, type UnitResult } from './flush.ts'
@@ -22,8 +22,8 @@ import type { RefusalCode } from './outcomes.ts'
 import { isMissingScript, isMoving, redisFailure } from './redis-errors.ts'
 import type { Retention } from './retention.ts'
 
-/** What is known of the stream's Redis; shared by the flushers of an appender, which share a connection. */
-export interface Sight {
+/** What is known of the connection that the flushers of an appender share. */
+export interface Link {
   /** Monotonic milliseconds, while there is no connection. */
   downSince?: number
   /** What Redis said last is that the stream's slot is on its way to another node. */
@@ -47,7 +47,7 @@ export interface FlusherOptions {
   stream: string
   keys: StreamKeys
   queue: AppendQueue
-  sight: Sight
+  link: Link
   retention: Retention
   limitOf: LimitOf
   /** Asked for each try. */
@@ -79,7 +79,7 @@ const MAX_WAIT_MS = 5_000
 export type Flush = (flight: Flight) => Promise<Answer | undefined>
 
 export function createFlusher(options: FlusherOptions): Flush {
-  const { redis, keys, queue, sight, tally } = options
+  const { redis, keys, queue, link, tally } = options
   // The answer has to be back before the requests give up.
   const waitMs = Math.min(Math.floor(options.commandTimeoutMs / 2), MAX_WAIT_MS)
   const flushKey = keys.flush(randomUUID())
@@ -91,11 +91,11 @@ export function createFlusher(options: FlusherOptions): Flush {
     const tries: Tries = { left: false, refused: false, trimmed: false, lost: 0 }
     while (flight.units.some((waiting) => !waiting.settled)) {
       if (redis.status !== 'ready') {
-        sight.downSince ??= performance.now()
+        link.downSince ??= performance.now()
         await untilReady(redis, RETRY_MS)
         continue
       }
-      sight.downSince = undefined
+      link.downSince = undefined
       const plan = options.durability()
       if (plan.unmet !== undefined) {
         // Right after a reconnect it may only not be known yet; else the deadline refuses what must not be stored.
@@ -120,14 +120,14 @@ export function createFlusher(options: FlusherOptions): Flush {
    */
   function dropLate(flight: Flight, tries: Tries): void {
     const from = tries.refused ? performance.now() + LAST_TRY_MS : Number.NEGATIVE_INFINITY
-    for (const waiting of flight.units) if (waiting.expiresAt < from) queue.settle(waiting, refused(notStored(sight)))
+    for (const waiting of flight.units) if (waiting.expiresAt < from) queue.settle(waiting, refused(notStored(link)))
     flight.units = flight.units.filter((waiting) => !waiting.settled)
   }
 
   /** The flush and what waits behind it, written in one go. If the flush was answered and the wait was not, it has left. */
   async function stored(flight: Flight, plan: DurabilityPlan, tries: Tries): Promise<Answer> {
     const units = flight.units.map((waiting) => waiting.unit)
-    const call: Encoded = flushCall(keys, flushKey, sequence, units, options.limitOf, plan.wait !== undefined)
+    const call = flushCall(keys, flushKey, sequence, units, options.limitOf, plan.wait !== undefined)
     flight.sent = true
     const sentAt = performance.now()
     const sending = script.send(keys.stream, call)
@@ -141,7 +141,7 @@ export function createFlusher(options: FlusherOptions): Flush {
       tries.left = true
       throw err
     }
-    sight.moving = false
+    link.moving = false
     const results = flushResults(text, units)
     tally.answered(units, results, sentAt)
     return { results, length, durability: plan.level, durable }
@@ -150,7 +150,7 @@ export function createFlusher(options: FlusherOptions): Flush {
   /** Returns when the flush may be tried again, or was given up. */
   async function recover(flight: Flight, tries: Tries, err: unknown): Promise<void> {
     const failure = redisFailure(err)
-    sight.moving = isMoving(err)
+    link.moving = isMoving(err)
     tries.left ||= failure === 'unknown'
     tries.refused = failure === 'refused' && !isMissingScript(err)
     flight.sent = tries.left
@@ -175,6 +175,6 @@ export function createFlusher(options: FlusherOptions): Flush {
 }
 
 /** Why a unit that was surely not stored was not. */
-export function notStored({ moving }: Sight): RefusalCode {
+export function notStored({ moving }: Link): RefusalCode {
   return moving ? 'store-moving' : 'store-down'
 }
