@@ -43,7 +43,8 @@ export class AppendQueue {
   readonly #tally: AppendTally
   readonly #waitMs: number
   readonly #lateCode: (flight?: Flight) => RefusalCode
-  readonly #flights = new Set<Flight>()
+  /** By place, some of them empty. A Set would leave a trail of its outgrown tables, which keep what they held until a full GC. */
+  readonly #flights: (Flight | undefined)[] = []
   #waiting: Place[] = []
   #waitingEvents = 0
   #events = 0
@@ -106,7 +107,8 @@ export class AppendQueue {
     }
     const flight: Flight = { units: this.#waiting.splice(0, n), sent: false }
     this.#waitingEvents -= count
-    this.#flights.add(flight)
+    const free = this.#flights.indexOf(undefined)
+    this.#flights[free < 0 ? this.#flights.length : free] = flight
     return flight
   }
 
@@ -119,8 +121,8 @@ export class AppendQueue {
 
   /** The flight is over; no deadline is watched while nothing waits. */
   landed(flight: Flight): void {
-    this.#flights.delete(flight)
-    if (this.#waiting.length > 0 || this.#flights.size > 0) return
+    this.#flights[this.#flights.indexOf(flight)] = undefined
+    if (this.#waiting.length > 0 || this.#flights.some((other) => other !== undefined)) return
     clearTimeout(this.#deadline)
     this.#deadline = undefined
   }
@@ -158,7 +160,7 @@ export class AppendQueue {
         else next = Math.min(next, place.expiresAt)
       }
     }
-    for (const flight of this.#flights) look(flight.units as Place[], flight)
+    for (const flight of this.#flights) if (flight !== undefined) look(flight.units as Place[], flight)
     look(this.#waiting)
     this.#waiting = this.#waiting.filter((place) => !place.settled)
     this.#waitingEvents = this.#waiting.reduce((sum, { unit }) => sum + unit.events.length, 0)

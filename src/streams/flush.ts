@@ -1,5 +1,5 @@
 /** What append.lua is given and what it answers (pure). Its header says the same from the other side. */
-import { bulk, type Encoded } from './commands.ts'
+import type { Bulk, Encoded } from './commands.ts'
 import type { StreamKeys } from './keys.ts'
 import type { StoredEntry } from './outcomes.ts'
 
@@ -28,6 +28,7 @@ export type LimitOf = (unit: AppendUnit) => number
 
 /** The call of append.lua for these units. `waits`: WAIT or WAITAOF is sent behind it. */
 export function flushCall(
+  bulk: Bulk,
   keys: StreamKeys,
   flushKey: string,
   sequence: number,

@@ -13,7 +13,7 @@ import type { Log } from '../log.ts'
 import type { DurabilityLevel } from '../topology-options.ts'
 import { type AppendQueue, type Flight, refused } from './append-queue.ts'
 import type { AppendTally } from './append-tally.ts'
-import { encodedCommand } from './commands.ts'
+import { type Bulk, encodedCommand } from './commands.ts'
 import { untilReady } from './connections.ts'
 import { type DurabilityPlan, waitFor } from './durability.ts'
 import { flushCall, flushResults, type LimitOf, type UnitResult } from './flush.ts'
@@ -127,10 +127,11 @@ export function createFlusher(options: FlusherOptions): Flush {
   /** The flush and what waits behind it, written in one go. If the flush was answered and the wait was not, it has left. */
   async function stored(flight: Flight, plan: DurabilityPlan, tries: Tries): Promise<Answer> {
     const units = flight.units.map((waiting) => waiting.unit)
-    const call = flushCall(keys, flushKey, sequence, units, options.limitOf, plan.wait !== undefined)
+    const waits = plan.wait !== undefined
+    const encode = (bulk: Bulk) => flushCall(bulk, keys, flushKey, sequence, units, options.limitOf, waits)
     flight.sent = true
     const sentAt = performance.now()
-    const sending = script.send(keys.stream, call)
+    const sending = script.send(keys.stream, encode)
     const waiting = waitFor(redis, plan, waitMs)
     waiting.catch(() => undefined)
     const [length, text] = await sending
