@@ -4,8 +4,10 @@
 import type { TSchema } from 'typebox'
 import { Compile, type Validator } from 'typebox/compile'
 import type { TLocalizedValidationError } from 'typebox/error'
+import Format from 'typebox/format'
 import { Settings } from 'typebox/system'
 import type { StreamDefinition, Topology } from '../topology.ts'
+import { isTimestamp } from './attributes.ts'
 import type { Draft } from './draft.ts'
 import { createFaultList, type Fault, type Faults, maxFaults, pointerStep } from './faults.ts'
 
@@ -33,6 +35,8 @@ interface KnownType extends CatalogType {
 export function createCatalog(topology: Topology): Catalog {
   // TypeBox stops at 8 errors unless told otherwise, and keeps that setting for the whole process.
   Settings.Set({ maxErrors: maxFaults })
+  // As strict as RFC 3339, without TypeBox's regular expressions: 0.1 instead of 0.4 µs for an order with one time.
+  Format.Set('date-time', isTimestamp)
   const known = new Map<string, KnownType>()
   for (const stream of topology.streams.values()) {
     for (const [type, schema] of stream.types) {

@@ -90,6 +90,19 @@ t.test('data that a type needs has to be there, and to be JSON', async (t) => {
   t.strictSame(faults([{ type: 'anything' }, { type: 'anything', data: null }]), [])
 })
 
+t.test('a date-time is one of RFC 3339, as the time of an event is', async (t) => {
+  const When = Type.Object({ at: Type.String({ format: 'date-time' }) })
+  const timed = createCatalog(defineTopology({ streams: { 'times:time:told': { events: { when: When } } } }))
+  const isTaken = (at: string) => timed.checkAll(drafts({ type: 'when', data: { at } })).ok
+  for (const at of ['2026-01-01T12:00:00Z', '2026-01-01t12:00:00.123456+05:30', '2016-12-31T23:59:60Z'])
+    t.equal(isTaken(at), true, at)
+  for (const at of ['2026-02-29T12:00:00Z', '2026-01-01T12:00:00', '2026-01-01 12:00:00Z', '2026-01-01T12:00:60Z', ''])
+    t.equal(isTaken(at), false, at)
+  const [fault] = (timed.check(drafts({ type: 'when', data: { at: 'now' } })[0] as Draft) as { faults: object[] })
+    .faults
+  t.match(fault, { pointer: '/data/at', code: 'schema-violation', detail: /date-time/ })
+})
+
 t.test('data nested too deeply for a recursive schema is refused', async (t) => {
   const Tree = Type.Cyclic({ Node: Type.Object({ next: Type.Optional(Type.Ref('Node')) }) }, 'Node')
   const recursive = createCatalog(defineTopology({ streams: { 'trees:tree:grown': { events: { tree: Tree } } } }))
