@@ -63,7 +63,7 @@ async function authenticatorFrom({ json, file }: KeysOptions, app: FastifyInstan
     throw new StartupError(`API_KEYS_FILE: ${file} cannot be read (${error.code})`)
   })
   app.addHook('onClose', async () => unwatch())
-  return (authorization) => current(authorization)
+  return (authorization, connection) => current(authorization, connection)
 }
 
 function authorize(
@@ -74,7 +74,7 @@ function authorize(
   const needed = actions.join(' or ')
   return (request, _reply, done) => {
     const { authorization } = request.headers
-    const key = authenticate(authorization)
+    const key = authenticate(authorization, request.raw.socket)
     if (key === undefined) return done(unauthenticated(authorization !== undefined))
     if (key.ratePerSecond !== undefined) {
       const waitSeconds = buckets.take(key.name, key.ratePerSecond, performance.now())

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -6,6 +8,7 @@ import { buildApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config.ts'
 import { watchFile } from '../../src/plugins/key-file.ts'
 import { as, keysJson, testTopology } from '../fixtures/app.ts'
+import { portOf } from '../fixtures/http.ts'
 import { until } from '../fixtures/until.ts'
 
 const keysFor = (...names: string[]) => keysJson(names.map((name) => ({ name, scopes: ['observe'] })))
@@ -45,6 +48,30 @@ t.test('a changed file of keys is in force without a restart, and a broken one c
   await until(async () => (await statusOf('c')) === 200)
   t.equal(await statusOf('b'), 200)
   t.equal(errors(), 1)
+})
+
+t.test('a key that opened a connection is checked on every request of it', async (t) => {
+  const file = join(await folder(t), 'keys.json')
+  await writeFile(file, keysFor('a'))
+  const { app } = await appWith(t, file)
+  const port = await portOf(app)
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  const connections = new Set<number | undefined>()
+  const statusOf = async (headers: Record<string, string>) => {
+    const asking = request({ host: '127.0.0.1', port, path: '/types', headers, agent }).end()
+    const [answer] = (await once(asking, 'response')) as [IncomingMessage]
+    connections.add(asking.socket?.localPort)
+    answer.resume()
+    await once(answer, 'end')
+    return answer.statusCode
+  }
+  t.same([await statusOf(as('a')), await statusOf(as('a')), await statusOf(as('b'))], [200, 200, 401])
+  t.same([await statusOf({}), await statusOf({ authorization: '' }), await statusOf(as('a'))], [401, 401, 200])
+  await writeFile(file, keysFor('b'))
+  await until(async () => (await statusOf(as('b'))) === 200)
+  t.equal(await statusOf(as('a')), 401, 'its key was taken away')
+  t.equal(connections.size, 1)
 })
 
 t.test('the file may be a link that is swapped, as Kubernetes does with a mounted secret', async (t) => {
