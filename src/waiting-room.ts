@@ -28,8 +28,11 @@ export interface WaitingRoom {
   enter: (run: () => void) => boolean
 }
 
-/** What was measured last counts for a quarter of what something costs. */
-const WEIGHT = 0.25
+/**
+ * What earlier turns count for beside the last one in what a piece of work costs. Sums are compared and not the turns'
+ * averages, so that a turn in which a garbage collection left time for little work counts for little.
+ */
+const MEMORY = 0.75
 
 export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
   const { sliceMs, burstMs, busyMs, lastingMs, atLeast, coldAtLeast, coldCount } = limits
@@ -80,8 +83,9 @@ function createSlice(ms: number) {
   let isSpent = false
   let beganAt = 0
   let beganCpuMs = 0
+  let lookAt = 0
   let counted = 0
-  let costMs = 0
+  const recent = { ms: 0, count: 0 }
 
   const end = () => {
     isOpen = false
@@ -91,23 +95,28 @@ function createSlice(ms: number) {
     isSpent = false
     beganAt = performance.now()
     beganCpuMs = cpuMs()
+    lookAt = beganAt + ms
     counted = 0
     setImmediate(end)
   }
   return {
     /** What one piece of work costs, as far as that has mattered. */
-    costMs: () => costMs,
+    costMs: () => (recent.count === 0 ? 0 : recent.ms / recent.count),
     count() {
       counted += 1
     },
     isSpent(): boolean {
       if (!isOpen) begin()
-      // No thread uses more CPU time than passes, and the clock is a tenth of the price.
-      if (isSpent || performance.now() - beganAt <= ms) return isSpent
-      const usedMs = cpuMs() - beganCpuMs
-      if (usedMs <= ms || counted === 0) return false
+      if (isSpent) return true
+      // No thread uses more CPU time than passes: the clock is a tenth of the price, and CPU time may come in ticks of 4 ms.
+      const now = performance.now()
+      if (now < lookAt || counted === 0) return false
+      const usedMs = Math.min(cpuMs() - beganCpuMs, now - beganAt)
+      lookAt = now + ms - usedMs
+      if (usedMs <= ms) return false
       isSpent = true
-      costMs = costMs === 0 ? usedMs / counted : costMs + (usedMs / counted - costMs) * WEIGHT
+      recent.ms = recent.ms * MEMORY + usedMs
+      recent.count = recent.count * MEMORY + counted
       return true
     }
   }
