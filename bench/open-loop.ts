@@ -5,9 +5,12 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { isWhole, type Load } from './load.ts'
+import { isWhole, type RequestOf } from './load.ts'
 
-export interface OpenLoad extends Pick<Load, 'port' | 'connections' | 'request'> {
+export interface OpenLoad {
+  port: number
+  connections: number
+  request: RequestOf
   perSecond: number
   seconds: number
 }

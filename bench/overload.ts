@@ -17,7 +17,7 @@ import { startGateway } from '../test/fixtures/gateway.ts'
 import { usageOf } from '../test/fixtures/process-usage.ts'
 import { startRedis } from '../test/fixtures/redis.ts'
 import { costlyData } from '../test/fixtures/topology.ts'
-import { load, posting } from './load.ts'
+import { closedLoop, posting } from './load.ts'
 import { type OpenLoadResult, openLoad } from './open-loop.ts'
 import { startFlags } from './start-flags.ts'
 import { durable, percentile, type Trial, trial } from './trial.ts'
@@ -31,11 +31,11 @@ const request = (name: string) =>
   )
 
 /** What a closed loop gets through: every connection sends its next request when the last was answered. */
-async function sustainableRate(port: number): Promise<number> {
-  const measured = (name: string, requests: number) => load({ port, connections: 4, requests, request: request(name) })
-  await measured('warm-up', 1_000)
+async function sustainableRate(t: Trial, port: number): Promise<number> {
+  const send = await closedLoop(t, port, 4)
+  await send(1_000, request('warm-up'))
   const requests = 2_000
-  return requests / (await measured('closed', requests))
+  return requests / (await send(requests, request('closed')))
 }
 
 interface Sample {
@@ -101,7 +101,7 @@ function report(t: Trial, name: string, perSecond: number, result: OpenLoadResul
 await trial(async (t) => {
   const server = await startRedis(t, { args: durable })
   const { port, pid } = await startGateway(t, { REDIS_URL: server.url }, testKeys, startFlags)
-  const sustainable = await sustainableRate(port)
+  const sustainable = await sustainableRate(t, port)
   t.figure('sustainable rate', sustainable, 'events/s')
   const atHalf = async (name: string) => {
     const half = { perSecond: sustainable / 2, seconds: 10, connections: 400 }
