@@ -32,7 +32,7 @@ export interface WaitingRoom {
  * What earlier turns count for beside the last one in what a piece of work costs. Sums are compared and not the turns'
  * averages, so that a turn in which a garbage collection left time for little work counts for little.
  */
-const MEMORY = 0.75
+const MEMORY = 0.5
 
 export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
   const { sliceMs, burstMs, busyMs, lastingMs, atLeast, coldAtLeast, coldCount } = limits

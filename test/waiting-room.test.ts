@@ -102,12 +102,12 @@ t.test('one turn that went to something else does not make work dear', async (t)
     })
   }
   for (let turn = 0; turn < 40; turn += 1) {
-    for (let n = 0; n < 12; n += 1) t.ok(offer(1))
+    for (let n = 0; n < 48; n += 1) t.ok(offer(0.25))
     await until(() => done === offered)
   }
   // As long as a garbage collection may take.
   t.ok(offer(20))
-  for (let n = 0; n < 18; n += 1) t.ok(offer(1), `${n} wait`)
+  for (let n = 0; n < 30; n += 1) t.ok(offer(0.25), `${n} wait`)
   await until(() => done === offered)
 })
 
