@@ -20,10 +20,10 @@ const rounds = 15
 // Until the engine has compiled what is hot: the larger program takes longer.
 const warmUpRounds = 3
 // Of each kind in each round.
-const turns = 5
+const turns = 3
 // In each turn.
-const singles = 2_000
-const batches = 200
+const singles = 3_400
+const batches = 340
 const batchSize = 100
 
 let run = 0
