@@ -10,7 +10,7 @@
  * on which the bare route costs 12 µs, and the figure is scaled to that.
  */
 import { startRedis } from '../test/fixtures/redis.ts'
-import { type ClosedLoop, closedLoop, posting } from './load.ts'
+import { closedLoop, posting, type RequestOf } from './load.ts'
 import { key, type Program, startProgram } from './programs.ts'
 import { durable, median, type Trial, trial } from './trial.ts'
 import { startWebdis, xadd } from './webdis.ts'
@@ -44,26 +44,33 @@ interface Cost {
   events: number
 }
 
-/** One program, one kind of request, and a function that sends so many of them and adds what they cost. */
-async function measured(t: Trial, program: Program, path: '/events' | '/events/batch') {
-  const isBatch = path === '/events/batch'
-  const send = await closedLoop(t, program.port, isBatch ? 8 : 64)
-  return async (cost: Cost): Promise<void> => {
-    run += 1
-    const before = (await program.ask()).cpuMicros
-    cost.seconds += await send(isBatch ? batches : singles, posting(path, key, isBatch ? batch : order))
-    cost.micros += (await program.ask()).cpuMicros - before
-    cost.events += isBatch ? batches * batchSize : singles
-  }
+/** What is compared with others: what it costs per round, to which each turn adds. */
+interface Contender {
+  costs: Cost[]
+  takeTurn: () => Promise<void>
 }
 
-/** Webdis says nothing of its CPU time. */
-function measuredXadds(send: ClosedLoop) {
-  return async (cost: Cost): Promise<void> => {
+/** `requests` in each turn, of so many events. Without a program to `ask`, its CPU time is NaN. */
+async function contender(
+  t: Trial,
+  { port, ask }: Pick<Program, 'port'> & Partial<Program>,
+  connections: number,
+  request: RequestOf,
+  requests: number,
+  events = 1
+): Promise<Contender> {
+  const send = await closedLoop(t, port, connections)
+  const cpuMicros = async () => (await ask?.())?.cpuMicros ?? Number.NaN
+  const costs: Cost[] = []
+  const takeTurn = async () => {
     run += 1
-    cost.seconds += await send(singles, (n) => xadd('xadds', fields(n)))
-    cost.events += singles
+    const cost = costs.at(-1) as Cost
+    const before = await cpuMicros()
+    cost.seconds += await send(requests, request)
+    cost.micros += (await cpuMicros()) - before
+    cost.events += requests * events
   }
+  return { costs, takeTurn }
 }
 
 await trial(async (t: Trial) => {
@@ -73,40 +80,36 @@ await trial(async (t: Trial) => {
   const gateway = await startProgram(t, 'gateway', server.url)
   // One for each kind of request: what the engine learns from one is not what the other needs.
   const batchGateway = await startProgram(t, 'gateway', server.url)
-  const bare = await startProgram(t, 'bare', server.url)
-  const webdis = await startWebdis(t, server)
-  const kinds = {
-    single: await measured(t, gateway, '/events'),
-    bare: await measured(t, bare, '/events'),
-    batch: await measured(t, batchGateway, '/events/batch'),
-    ...(webdis !== undefined && { webdis: measuredXadds(await closedLoop(t, webdis, 64)) })
-  }
-  type Kind = 'single' | 'bare' | 'batch' | 'webdis'
-  const costs: Record<Kind, Cost[]> = { single: [], bare: [], batch: [], webdis: [] }
+  const bareRoute = await startProgram(t, 'bare', server.url)
+  const port = await startWebdis(t, server)
+  const single = await contender(t, gateway, 64, posting('/events', key, order), singles)
+  const bare = await contender(t, bareRoute, 64, posting('/events', key, order), singles)
+  const batched = await contender(t, batchGateway, 8, posting('/events/batch', key, batch), batches, batchSize)
+  const webdis = port && (await contender(t, { port }, 64, (n) => xadd('xadds', fields(n)), singles))
+  const contenders = [single, bare, batched, ...(webdis ? [webdis] : [])]
+
   for (let round = -warmUpRounds; round < rounds; round += 1) {
-    for (const kind of Object.keys(kinds) as Kind[]) costs[kind].push({ micros: 0, seconds: 0, events: 0 })
-    for (let turn = 0; turn < turns; turn += 1) {
-      for (const [kind, spend] of Object.entries(kinds)) await spend(costs[kind as Kind].at(-1) as Cost)
-    }
+    for (const { costs } of contenders) costs.push({ micros: 0, seconds: 0, events: 0 })
+    for (let turn = 0; turn < turns; turn += 1) for (const { takeTurn } of contenders) await takeTurn()
     await redis.flushall()
   }
-  const each = (kind: Kind, value: (cost: Cost) => number) => median(costs[kind].slice(warmUpRounds).map(value))
-  const micros = (kind: Kind) => each(kind, (cost) => cost.micros / cost.events)
-  const perSecond = (kind: Kind) => each(kind, (cost) => cost.events / cost.seconds)
-  const rate = (kind: Kind) => `${Math.round(perSecond(kind)).toLocaleString('en')} events/s`
+  const each = ({ costs }: Contender, value: (cost: Cost) => number) => median(costs.slice(warmUpRounds).map(value))
+  const micros = (contender: Contender) => each(contender, (cost) => cost.micros / cost.events)
+  const perSecond = (contender: Contender) => each(contender, (cost) => cost.events / cost.seconds)
+  const rate = (contender: Contender) => `${Math.round(perSecond(contender)).toLocaleString('en')} events/s`
 
   const cpu = 'µs of CPU'
-  t.figure('bare Fastify route, per request', micros('bare'), cpu)
-  t.figure('single POST, 64 connections, per event', micros('single'), `${cpu}, ${rate('single')}`)
-  t.figure('  against the bare route', micros('single') / micros('bare'), '×', { atMost: 1.35 })
-  t.figure(`batch of ${batchSize}, per event`, micros('batch'), `${cpu}, ${rate('batch')}`)
-  t.figure('  scaled to a bare route of 12 µs', (micros('batch') * bareMicros) / micros('bare'), cpu, { atMost: 3 })
-  if (webdis === undefined) {
+  t.figure('bare Fastify route, per request', micros(bare), cpu)
+  t.figure('single POST, 64 connections, per event', micros(single), `${cpu}, ${rate(single)}`)
+  t.figure('  against the bare route', micros(single) / micros(bare), '×', { atMost: 1.35 })
+  t.figure(`batch of ${batchSize}, per event`, micros(batched), `${cpu}, ${rate(batched)}`)
+  t.figure('  scaled to a bare route of 12 µs', (micros(batched) * bareMicros) / micros(bare), cpu, { atMost: 3 })
+  if (!webdis) {
     t.note('webdis is not installed', 'not compared')
     return
   }
-  t.figure('webdis, one XADD per request', perSecond('webdis'), 'events/s')
-  t.figure('  batches of Headgate against it, events/s', perSecond('batch') / perSecond('webdis'), '×', {
+  t.figure('webdis, one XADD per request', perSecond(webdis), 'events/s')
+  t.figure('  batches of Headgate against it, events/s', perSecond(batched) / perSecond(webdis), '×', {
     atLeast: 2.5
   })
 })

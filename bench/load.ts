@@ -1,4 +1,4 @@
-/** A closed-loop HTTP client: so many connections, each sends its next request when the last was answered. */
+/** A connection of an HTTP client, and a closed loop over many: each sends its next request when the last was answered. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { Trial } from './trial.ts'
@@ -20,59 +20,67 @@ export function posting(path: string, key: string, body: (n: number) => string):
 
 /** Opens the connections, which stay open until the trial ends. */
 export async function closedLoop(t: Pick<Trial, 'teardown'>, port: number, connections: number): Promise<ClosedLoop> {
-  const clients = await Promise.all(Array.from({ length: connections }, () => openClient(t, port)))
+  const all = await Promise.all(Array.from({ length: connections }, () => openConnection(port)))
+  t.teardown(() => all.forEach(({ socket }) => void socket.destroy()))
   return async (count, request) => {
     let next = 0
     const started = performance.now()
-    await Promise.all(
-      clients.map(async (ask) => {
-        while (next < count) {
-          const answer = await ask(request(next++))
-          if (answer[9] !== '2') throw new Error(`a request was answered\n${answer}`)
-        }
-      })
-    )
+    const run = async (connection: Connection) => {
+      while (next < count) {
+        const text = request(next++)
+        await new Promise<void>((resolve, reject) => {
+          connection.request(text, (status, answer) => {
+            if (status >= 200 && status < 300) resolve()
+            else reject(new Error(status === 0 ? 'the connection was closed' : `a request was answered\n${answer}`))
+          })
+        })
+      }
+    }
+    await Promise.all(all.map(run))
     return (performance.now() - started) / 1_000
   }
 }
 
-/** One connection: sends a request and resolves with the whole answer. */
-async function openClient(t: Pick<Trial, 'teardown'>, port: number): Promise<(request: string) => Promise<string>> {
-  const socket = connect(port, '127.0.0.1')
-  t.teardown(() => socket.destroy())
-  socket.setNoDelay()
-  socket.on('error', () => undefined)
-  await once(socket, 'connect')
-  const answers = answersOn(socket)
-  return (request) => {
-    socket.write(request, 'latin1')
-    return answers()
-  }
+export interface Connection {
+  socket: Socket
+  /** One at a time; `done` gets the status and the whole answer, or 0 when the connection broke. */
+  request: (text: string, done: (status: number, answer: string) => void) => void
 }
 
-/** Gives a function that waits for one whole answer with a content-length. */
-function answersOn(socket: Socket): () => Promise<string> {
+export async function openConnection(port: number): Promise<Connection> {
+  const socket = connect(port, '127.0.0.1')
+  socket.setNoDelay()
+  await once(socket, 'connect')
   let text = ''
-  let waiting: PromiseWithResolvers<string> | undefined
+  let waiting: ((status: number, answer: string) => void) | undefined
+  const answer = (status: number) => {
+    const done = waiting
+    const whole = text
+    waiting = undefined
+    text = ''
+    done?.(status, whole)
+  }
   socket.setEncoding('latin1')
   socket.on('data', (part) => {
     text = text === '' ? String(part) : text + part
-    if (!isWhole(text)) return
-    const answer = text
-    text = ''
-    waiting?.resolve(answer)
+    if (isWhole(text)) answer(Number(text.slice(9, 12)))
   })
-  socket.on('close', () => waiting?.reject(new Error('the connection was closed')))
-  return () => {
-    waiting = Promise.withResolvers()
-    return waiting.promise
+  socket.on('error', () => undefined)
+  socket.on('close', () => answer(0))
+  return {
+    socket,
+    request(bytes, done) {
+      waiting = done
+      if (socket.destroyed) answer(0)
+      else socket.write(bytes, 'latin1')
+    }
   }
 }
 
 const length = /content-length: (\d+)/i
 
 /** Is this one whole answer? */
-export function isWhole(answer: string): boolean {
+function isWhole(answer: string): boolean {
   const end = answer.indexOf('\r\n\r\n')
   if (end < 0) return false
   const [, bytes] = length.exec(answer) ?? []

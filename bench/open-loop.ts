@@ -2,10 +2,8 @@
  * An open-loop HTTP client: requests are due at a fixed rate, whatever becomes of the ones before. It shares the machine
  * with what it measures, so it does as little as it can.
  */
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { isWhole, type RequestOf } from './load.ts'
+import { type Connection, openConnection, type RequestOf } from './load.ts'
 
 export interface OpenLoad {
   port: number
@@ -37,7 +35,7 @@ interface Due {
 export async function openLoad(options: OpenLoad): Promise<OpenLoadResult> {
   const { port, perSecond, seconds, connections, request } = options
   const result: OpenLoadResult = { given: 0, accepted: [], latencies: [], statuses: new Map() }
-  const all = await Promise.all(Array.from({ length: connections }, () => open(port)))
+  const all = await Promise.all(Array.from({ length: connections }, () => openConnection(port)))
   // The one that rested longest comes first: a connection that is never used is closed by the gateway.
   const free = [...all]
   const waiting: Due[] = []
@@ -76,39 +74,4 @@ export async function openLoad(options: OpenLoad): Promise<OpenLoadResult> {
   while (outstanding > 0) await pause(5)
   for (const { socket } of all) socket.destroy()
   return result
-}
-
-interface Connection {
-  socket: Socket
-  /** One at a time; `done` gets the status, 0 when the connection broke. */
-  request: (text: string, done: (status: number) => void) => void
-}
-
-async function open(port: number): Promise<Connection> {
-  const socket = connect(port, '127.0.0.1')
-  socket.setNoDelay()
-  await once(socket, 'connect')
-  let text = ''
-  let waiting: ((status: number) => void) | undefined
-  const answer = (status: number) => {
-    const done = waiting
-    waiting = undefined
-    text = ''
-    done?.(status)
-  }
-  socket.setEncoding('latin1')
-  socket.on('data', (part) => {
-    text = text === '' ? String(part) : text + part
-    if (isWhole(text)) answer(Number(text.slice(9, 12)))
-  })
-  socket.on('error', () => undefined)
-  socket.on('close', () => answer(0))
-  return {
-    socket,
-    request(bytes, done) {
-      waiting = done
-      if (socket.destroyed) answer(0)
-      else socket.write(bytes, 'latin1')
-    }
-  }
 }
