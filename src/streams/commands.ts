@@ -67,7 +67,7 @@ export function encodedCommand<Reply>(redis: Redis, name: string): EncodedComman
   }
 }
 
-/** Is written once: our connections neither queue nor resend. Until it is answered there is no need to keep the text. */
+/** Is written once, because our connections neither queue nor resend: the text need not be kept until it is answered. */
 class EncodedCommand extends RedisCommand {
   #text: string
   constructor(routing: string[], text: string) {
