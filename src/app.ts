@@ -49,6 +49,7 @@ import { requestSpans } from './plugins/request-spans.ts'
 import { streams } from './plugins/streams.ts'
 import { openSources } from './sources.ts'
 import { createKeys } from './streams/keys.ts'
+import { keepTickObject } from './tick-object.ts'
 import type { Topology } from './topology.ts'
 import { openTracer } from './traces/tracer.ts'
 
@@ -67,6 +68,7 @@ export function buildApp(
   config: Config,
   { topology, log = pino({ level: config.LOG_LEVEL }), offline = false }: Parts
 ): FastifyInstance {
+  void keepTickObject()
   const catalog = createCatalog(topology)
   const redisKeys = createKeys(config.KEY_PREFIX)
   // Webhooks are not described in OpenAPI, and what their senders need is not known offline.

@@ -1,10 +1,12 @@
 /**
- * Work that comes faster than the event loop does it waits here, in its order, and what would wait too long is refused.
+ * Work waits here until the end of the turn of the event loop in which it came or, when it comes faster than the loop does
+ * it, for later turns, in its order. What would wait too long is refused.
  *
- * Each turn of the loop does work for a few milliseconds and then looks around, so that answers of Redis do not wait
- * behind requests. How long something would wait is told from how many wait and what each has cost lately, in CPU time
- * and not by the clock: a process that others keep from the processor is late, and refusing what little work it has would
- * make it no faster.
+ * What came in one turn is done in one go: one event after the other is decoded and checked for less than in between the
+ * reading of connections. Each turn does work for a few milliseconds and then looks around, so that answers of Redis do not
+ * wait behind requests. How long something would wait is told from how many wait and what each has cost lately, in CPU
+ * time and not by the clock: a process that others keep from the processor is late, and refusing what little work it has
+ * would make it no faster.
  */
 import { threadCpuUsage } from 'node:process'
 
@@ -13,7 +15,7 @@ export interface WaitingRoomLimits {
   sliceMs: number
   /** How much work may wait: what a burst brings is rather done late than refused, ... */
   burstMs: number
-  /** ... but when some has been waiting for `lastingMs` on end, what is let in shall still be done soon. */
+  /** ... but when turns have left some over for `lastingMs` on end, what is let in shall still be done soon. */
   busyMs: number
   lastingMs: number
   /** So much may wait whatever it costs: a few clients that send large batches are no overload. */
@@ -23,9 +25,15 @@ export interface WaitingRoomLimits {
   coldCount: number
 }
 
+export interface Work {
+  begin: () => void
+  /** It will not be begun: it would have to wait too long. */
+  refuse: () => void
+}
+
 export interface WaitingRoom {
-  /** Runs it at once or in a later turn; false: it never will, it would have to wait too long. */
-  enter: (run: () => void) => boolean
+  /** Begins it at the end of this turn or in a later one, or refuses it, at the latest when its turn would have come. */
+  enter: (work: Work) => void
 }
 
 /**
@@ -37,42 +45,54 @@ const MEMORY = 0.5
 export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
   const { sliceMs, burstMs, busyMs, lastingMs, atLeast, coldAtLeast, coldCount } = limits
   const slice = createSlice(sliceMs)
-  const waiting: (() => void)[] = []
+  const waiting: Work[] = []
+  /** Callbacks to come: one for each that waits, and for some that were refused. */
+  let scheduled = 0
   let begun = 0
+  /** Monotonic milliseconds of when turns began to leave work over, and of when one did last. */
   let crowdedSince = 0
   let crowdedAt = Number.NEGATIVE_INFINITY
 
-  const limitMs = () => {
+  const crowded = () => {
     const now = performance.now()
     // A short turn in an overload is no end of it.
     if (now - crowdedAt > lastingMs) crowdedSince = now
     crowdedAt = now
-    return now - crowdedSince > lastingMs ? busyMs : burstMs
   }
-  const begin = (run: () => void) => {
-    begun += 1
-    slice.count()
-    run()
+  const limitMs = () => {
+    const lasts = crowdedAt - crowdedSince > lastingMs && performance.now() - crowdedAt <= lastingMs
+    return lasts ? busyMs : burstMs
+  }
+  const refuseLate = () => {
+    const few = begun < coldCount ? coldAtLeast : atLeast
+    while (waiting.length > few && (waiting.length - 1) * slice.costMs() >= limitMs()) waiting.pop()?.refuse()
+  }
+  const schedule = () => {
+    if (scheduled >= waiting.length) return
+    scheduled += 1
+    setImmediate(next)
   }
   // Each has a callback of its own: what it does in promises is done before the next one, and counts.
   const next = () => {
-    if (slice.isSpent()) setImmediate(next)
-    else {
-      const run = waiting.shift()
-      if (run !== undefined) begin(run)
+    scheduled -= 1
+    // One was refused since.
+    if (scheduled >= waiting.length) return
+    if (slice.isSpent()) {
+      crowded()
+      // What it cost may not have been known when the others came.
+      refuseLate()
+      schedule()
+    } else {
+      begun += 1
+      slice.count()
+      waiting.shift()?.begin()
     }
   }
   return {
-    enter(run) {
-      if (waiting.length === 0 && !slice.isSpent()) {
-        begin(run)
-        return true
-      }
-      const isLate = waiting.length * slice.costMs() >= limitMs()
-      if (isLate && waiting.length >= (begun < coldCount ? coldAtLeast : atLeast)) return false
-      waiting.push(run)
-      setImmediate(next)
-      return true
+    enter(work) {
+      waiting.push(work)
+      refuseLate()
+      schedule()
     }
   }
 }

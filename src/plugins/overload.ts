@@ -33,7 +33,7 @@ export const overload = fp(
     const room = createWaitingRoom(limits)
     app.addHook('onRequest', (request, _reply, done) => {
       if (isProbe(request)) done()
-      else if (!room.enter(done)) done(new ProblemError('overloaded'))
+      else room.enter({ begin: done, refuse: () => done(new ProblemError('overloaded')) })
     })
   },
   { name: 'overload', dependencies: ['request-id'], fastify: '5.x' }
