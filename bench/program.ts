@@ -9,6 +9,7 @@ import { buildApp } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 import shop from '../src/shop/topology.ts'
 import { defineTopology } from '../src/topology.ts'
+import { machineMs } from './trial.ts'
 
 /** Milliseconds from when the client sent an event until its handler started. */
 let delays: number[] = []
@@ -21,7 +22,7 @@ const echo = defineTopology({
         echo: {
           concurrency: 64,
           handler: async (event) => {
-            delays.push(performance.timeOrigin + performance.now() - (event.data as { sentAt: number }).sentAt)
+            delays.push(machineMs() - (event.data as { sentAt: number }).sentAt)
           }
         }
       }

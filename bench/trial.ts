@@ -37,6 +37,11 @@ export async function trial(run: (t: Trial) => Promise<void>): Promise<void> {
   if (process.argv.includes('--check') && !holds) process.exitCode = 1
 }
 
+/** Milliseconds of a clock that all processes of this machine share; each one's idea of when it started is off by some. */
+export function machineMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
 /** The `share` percentile; NaN of nothing. */
 export function percentile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.ceil(values.length * share) - 1] ?? Number.NaN
