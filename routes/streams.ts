@@ -28,7 +28,10 @@ export const streams: FastifyPluginAsyncTypebox = async (app) => {
         }
       }
     },
-    async () => ({ items: (await Promise.all(operations.targets.streams().map(operations.overview))).map(streamView) })
+    async () => {
+      const { items, unreachable } = await operations.overviewOfAll()
+      return { items: items.map(streamView), unreachable }
+    }
   )
 
   app.get(

@@ -66,7 +66,12 @@ export const StreamOverview = Type.Object(
 export type StreamOverview = Static<typeof StreamOverview>
 
 export const StreamOverviews = Type.Object(
-  { items: Type.Array(Type.Unsafe<StreamOverview>(Type.Ref('StreamOverview'))) },
+  {
+    items: Type.Array(Type.Unsafe<StreamOverview>(Type.Ref('StreamOverview'))),
+    unreachable: Type.Array(Type.String(), {
+      description: 'Streams whose Redis does not answer: on a Cluster, those of a node that is away.'
+    })
+  },
   { $id: 'StreamOverviews', description: 'Every stream of the topology.' }
 )
 export type StreamOverviews = Static<typeof StreamOverviews>

@@ -17,6 +17,7 @@ import type { Keys } from './keys.ts'
 import { countUnread } from './lag.ts'
 import { type Overview, streamOverview } from './overview.ts'
 import * as pending from './pending-pages.ts'
+import { askEach, type Reached } from './reachable.ts'
 import { createReader } from './reader.ts'
 import * as replays from './replays.ts'
 import type { RetentionState } from './retention.ts'
@@ -27,6 +28,8 @@ import { trimStream } from './trimming.ts'
 export interface Operations {
   targets: Targets
   overview: (target: StreamTarget) => Promise<Overview>
+  /** Of every stream of the topology. */
+  overviewOfAll: () => Promise<Reached<Overview>>
   /** For every part; undefined gives it back to the topology. */
   setHardLimit: (target: StreamTarget, limit: number | undefined) => Promise<void>
   /** Trims every part; `pinnedBy` is of the first part that was held back. */
@@ -83,9 +86,11 @@ export function createOperations(options: {
   const reader = createReader(redisOf, keys)
   const serverOf = ({ name }: { name: string }) => redisOf(keys.of(name).stream)
   const streams = targets.streams().flatMap(({ parts }) => parts.map(({ name }) => name))
+  const overview = (target: StreamTarget) => streamOverview(redisOf, keys, target)
   return {
     targets,
-    overview: (target) => streamOverview(redisOf, keys, target),
+    overview,
+    overviewOfAll: () => askEach(targets.streams(), overview),
     setHardLimit: ({ parts }, limit) => setHardLimit(redisOf, keys, parts, limit),
     async trim({ parts }, order) {
       const sum: RetentionState = { removed: 0, length: 0 }

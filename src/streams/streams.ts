@@ -13,11 +13,11 @@ import { createDurability, createRemarks, type Durability } from './durability.t
 import { createHardLimits } from './hard-limits.ts'
 import type { Keys } from './keys.ts'
 import { createLag, type GroupLag } from './lag.ts'
-import { type LagOfAll, lagOfAll } from './lag-of-all.ts'
 import { createLevels, type StreamLevel } from './levels.ts'
-import { claimPartitions, topologyNames } from './partitions.ts'
+import { claimPartitions, physicalStreams, topologyNames } from './partitions.ts'
 import { createPublisher, type Publish } from './publisher.ts'
 import { createQueueBudget, type QueueBudget } from './queue-budget.ts'
+import { askEach, type Reached } from './reachable.ts'
 import { createReader, type Reader } from './reader.ts'
 import { createRebuilds, type Rebuilds } from './rebuilds.ts'
 import { createRetention, type Retention } from './retention.ts'
@@ -29,7 +29,7 @@ export interface Streams {
   reader: Reader
   /** Of every stream, or of some physical ones. */
   lag: (only?: readonly StreamDefinition[]) => Promise<GroupLag[]>
-  lagOfAll: () => Promise<LagOfAll>
+  lagOfAll: () => Promise<Reached<GroupLag>>
   /** How full a physical stream is. */
   level: (stream: StreamDefinition) => Promise<StreamLevel>
   /** What this process appended, by the stream's name in the topology. */
@@ -186,7 +186,12 @@ export function createStreams(options: StreamsOptions): Streams {
     publish: createPublisher(appenderOf, (stream) => claimed.has(stream)),
     reader: createReader(connections.admin, keys),
     lag,
-    lagOfAll: () => lagOfAll(lag, topology.streams.values()),
+    async lagOfAll() {
+      const { items, unreachable } = await askEach([...topology.streams.values()], (stream) =>
+        lag(physicalStreams(stream))
+      )
+      return { items: items.flat(), unreachable }
+    },
     level: createLevels({
       redisOf: connections.admin,
       keys,

@@ -3,6 +3,7 @@ import t from 'tap'
 import { createConsumers } from '../../src/consume/consumers.ts'
 import { createConnections } from '../../src/streams/connections.ts'
 import { createKeys } from '../../src/streams/keys.ts'
+import { createOperations } from '../../src/streams/operations.ts'
 import { slotOf } from '../../src/streams/slots.ts'
 import { startCluster } from '../fixtures/cluster.ts'
 import type { ClusterNode } from '../fixtures/cluster-node.ts'
@@ -142,7 +143,11 @@ t.test('a node that is away when the gateway starts takes only its own streams w
     t.match(await streams.post(name, [1]), [wanted], name)
   }
   const { items, unreachable } = await streams.lagOfAll()
-  t.same([unreachable, items.map(({ stream }) => stream)], [lost, names.filter((name) => !lost.includes(name))])
+  const there = names.filter((name) => !lost.includes(name))
+  t.same([unreachable, items.map(({ stream }) => stream)], [lost, there])
+  const operations = createOperations({ ...streams, log: quietLog })
+  const overviews = await operations.overviewOfAll()
+  t.same([overviews.unreachable, overviews.items.map(({ target }) => target.name)], [lost, there])
   await away.server.start()
   await cluster.settled()
   for (const name of lost) await until(async () => (await streams.post(name, [2]))[0]?.stored, { what: name })
