@@ -7,7 +7,8 @@ import {
   type Replay,
   type ReplayOrder,
   ReplayParams,
-  type ReplayPreview
+  type ReplayPreview,
+  type Replays
 } from '../schemas/replay.ts'
 import { ProblemError } from '../src/errors.ts'
 import { groupNamed } from '../src/named-targets.ts'
@@ -66,6 +67,24 @@ export const replays: FastifyPluginAsyncTypebox = async (app) => {
       const id = await operations.replays.createReplay(parts, order)
       operations.replayRunner.hurry()
       return reply.code(202).send(replayView((await found(params, id)).replay))
+    }
+  )
+
+  app.get(
+    path,
+    {
+      config: { scope: 'admin' },
+      schema: {
+        tags: ['dead-letters'],
+        operationId: 'listReplays',
+        summary: 'The replays of a group that are not through',
+        params: GroupParams,
+        response: { 200: Type.Unsafe<Replays>(Type.Ref('Replays')), ...refusals }
+      }
+    },
+    async ({ params }) => {
+      const { at } = await groupNamed(operations, params)
+      return { items: (await operations.replays.runningReplays(at)).map(replayView) }
     }
   )
 

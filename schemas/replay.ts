@@ -68,3 +68,9 @@ export const Replay = Type.Object(
   { $id: 'Replay', description: 'A replay of dead letters. It can be looked at until a week after its end.' }
 )
 export type Replay = Static<typeof Replay>
+
+export const Replays = Type.Object(
+  { items: Type.Array(Type.Unsafe<Replay>(Type.Ref('Replay')), { description: 'The newest first.' }) },
+  { $id: 'Replays', description: 'Replays that are running. One that ended is found by its id, which is in the audit.' }
+)
+export type Replays = Static<typeof Replays>

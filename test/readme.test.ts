@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
+import { parse } from 'yaml'
 import { Config } from '../src/config.ts'
 import { problems } from '../src/errors.ts'
 
@@ -20,6 +21,20 @@ t.test('every problem code is explained in the README, with its status, and no o
     listed,
     Object.entries(problems).map(([code, { status }]) => [code, status])
   )
+})
+
+t.test('the table of routes holds everything that openapi.yaml describes', async (t) => {
+  const document = await readFile(new URL('../openapi.yaml', import.meta.url), 'utf8')
+  const { paths } = parse(document) as { paths: Record<string, Record<string, { summary?: string }>> }
+  const described = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { summary }]) => [`${method.toUpperCase()} ${path}`, summary])
+  )
+  const rows = [...section('Endpoints').matchAll(/^\| `([A-Z]+ [^`]+)` \| [^|]+ \| (.*) \|$/gm)]
+  const listed = new Map(rows.map(([, route, text]) => [route, text]))
+  for (const [route = '', summary] of described) {
+    if (route.startsWith('GET /metrics')) t.ok(listed.has(route), route)
+    else t.equal(listed.get(route), summary, route)
+  }
 })
 
 t.test('the settings table of the README is the schema', async (t) => {

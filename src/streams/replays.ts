@@ -86,6 +86,19 @@ export async function findReplay(parts: readonly GroupAddress[], job: string): P
   return found.reduce<Replay | undefined>((sum, part) => (sum === undefined ? part : added(sum, part)), undefined)
 }
 
+/** The jobs of a group that are not through, the newest first. */
+export async function runningReplays(parts: readonly GroupAddress[]): Promise<Replay[]> {
+  const members = await Promise.all(parts.map(({ redis, keys }) => redis.smembers(keys.replays)))
+  const jobs = members.flat().flatMap((member) => {
+    const [group, job] = member.split(' ')
+    return group === parts[0]?.group && job !== undefined ? [job] : []
+  })
+  const replays = await Promise.all(Array.from(new Set(jobs), (job) => findReplay(parts, job)))
+  return replays
+    .filter((replay): replay is Replay => replay?.status === 'running')
+    .toSorted((a, b) => b.createdAt - a.createdAt)
+}
+
 function added(a: Replay, b: Replay): Replay {
   const running = a.status === 'running' || b.status === 'running'
   return {

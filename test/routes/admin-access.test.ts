@@ -41,7 +41,7 @@ const bodies: Record<string, object> = {
 /** What shows no payload. */
 const observed = new Set(['listStreams', 'getStream', 'getLag', 'getGroup', 'getRebuild', 'listConsumers'])
 /** What reads and is not for readers. */
-const adminReads = new Set(['getReplay', 'listAudit'])
+const adminReads = new Set(['listReplays', 'getReplay', 'listAudit'])
 
 async function ask({ operationId, method, path, requestBody }: (typeof operations)[number], who?: string, names = {}) {
   const all: Record<string, string> = { ...named, ...names }

@@ -56,6 +56,14 @@ t.test(
       7
     )
 
+    t.same((await call('GET', `${stream}/groups/g/replays`)).items, [], 'it is through')
+    const slow = await call('POST', `${stream}/groups/g/replays`, { ratePerSecond: 0.1 })
+    const { items } = await call('GET', `${stream}/groups/g/replays`)
+    t.match(items, [{ id: slow.id, status: 'running', createdBy: 'admin' }])
+    t.equal(items.length, 1, 'one of all partitions')
+    await call('DELETE', `${stream}/groups/g/replays/${slow.id}`)
+    t.same((await call('GET', `${stream}/groups/g/replays`)).items, [], 'it was cancelled')
+
     const alone = await call('POST', `${stream}:2/groups/g/replays`, {})
     await until(async () => (await call('GET', `${stream}:2/groups/g/replays/${alone.id}`)).status === 'done')
     t.equal(await redis.xlen(groupOf(2).dead), 0)
