@@ -106,11 +106,17 @@ export function createConnections(target: ConnectionTarget, log: Log): Connectio
     async connect() {
       isOpen = true
       server.start()
-      const all = [handlers, ...opened.values()]
-      await Promise.race([Promise.all(all.map(firstAttempt)), sleep(PATIENCE_MS, undefined, { ref: false })])
+      const attempts = async () => {
+        await Promise.all(Array.from(opened.values(), firstAttempt))
+        // Of a Cluster the others can say what is wrong; ioredis' client, which handlers get, only that something is.
+        if (isOpen) await firstAttempt(handlers)
+      }
+      const all = [...opened.values(), handlers]
+      await Promise.race([attempts(), sleep(PATIENCE_MS, undefined, { ref: false })])
       if (!all.some(({ status }) => status === 'ready')) throw new Error('Redis cannot be reached')
     },
     async close() {
+      isOpen = false
       server.stop()
       for (const redis of [handlers, ...opened.values()]) redis.disconnect()
     }

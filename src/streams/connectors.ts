@@ -6,7 +6,7 @@
  */
 import { createConnection, Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
-import { AbstractConnector, type RedisOptions, SentinelConnector } from 'ioredis'
+import { AbstractConnector, type Redis, type RedisOptions, SentinelConnector } from 'ioredis'
 import type { Address } from './redis-url.ts'
 import type { SlotMap } from './slot-map.ts'
 
@@ -49,13 +49,31 @@ export function slotConnector(map: SlotMap, slot: number, tls: ConnectionOptions
   }
 }
 
-/** ioredis' own, which asks the Sentinels for the master. */
+/** What ioredis' connector asks a Sentinel with; its types keep it to themselves. */
+interface SentinelClients {
+  connectToSentinel: (...args: unknown[]) => Pick<Redis, 'on'>
+}
+
+/** ioredis' own, which asks the Sentinels for the master; it would not say why none could be asked. */
 export class PatientSentinelConnector extends SentinelConnector {
+  #failure?: Error
+
+  constructor(...args: ConstructorParameters<typeof SentinelConnector>) {
+    super(...args)
+    const clients = this as unknown as SentinelClients
+    const connectToSentinel = clients.connectToSentinel.bind(this)
+    clients.connectToSentinel = (...to) =>
+      connectToSentinel(...to).on('error', (error: Error) => {
+        this.#failure = error
+      })
+  }
+
   override async connect(emit: Parameters<SentinelConnector['connect']>[0]): ReturnType<SentinelConnector['connect']> {
+    this.#failure = undefined
     try {
       return await super.connect(emit)
     } catch (error) {
-      this.firstError = error as Error
+      this.firstError = this.#failure ?? (error as Error)
       return closed()
     }
   }

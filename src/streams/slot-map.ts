@@ -19,6 +19,13 @@ interface Answer {
   ranges: Range[]
 }
 
+interface Client {
+  redis: Redis
+  address: Address
+  /** What went wrong with the connection last. */
+  failure?: Error
+}
+
 /** [first, last, [host, port, id, ...], replicas ...] */
 type SlotsReply = [number, number, ...[string | null, number, ...unknown[]][]][]
 
@@ -37,7 +44,7 @@ export class SlotMap {
   #askedAt = Number.NEGATIVE_INFINITY
   #asking?: Promise<void>
   /** The connection to the node that answered last. */
-  #client?: { redis: Redis; address: Address }
+  #client?: Client
   #watch?: NodeJS.Timeout
   #stopped = false
 
@@ -142,9 +149,11 @@ export class SlotMap {
       })
       return { isOk: info.includes('cluster_state:ok') && ranges.length > 0, ranges }
     } catch (error) {
+      // The command says that the connection is closed, and the connection why.
+      const { failure } = this.#client ?? {}
       redis.disconnect()
       this.#client = undefined
-      throw error
+      throw failure ?? error
     } finally {
       clearTimeout(timer)
     }
@@ -166,9 +175,11 @@ export class SlotMap {
       enableReadyCheck: false,
       retryStrategy: null
     })
-    // Its failures are those of the commands; without a listener ioredis prints them.
-    redis.on('error', () => undefined)
-    this.#client = { redis, address }
+    const client: Client = { redis, address }
+    redis.on('error', (error) => {
+      client.failure = error
+    })
+    this.#client = client
     return redis
   }
 }
