@@ -1,18 +1,10 @@
 import t from 'tap'
-import type { Log } from '../../src/log.ts'
 import { createConnections } from '../../src/streams/connections.ts'
 import { freePort, type RedisServer, startRedis, startReplicated } from '../fixtures/redis.ts'
-import { numbersIn, quietLog, testStreams } from '../fixtures/streams.ts'
+import { listening, numbersIn, quietLog, testStreams } from '../fixtures/streams.ts'
 import { until } from '../fixtures/until.ts'
 
 const name = 'test:one:events'
-
-/** Collects what is said at `info` and above. */
-function listening(): { log: Log; said: { message: string; fields: object }[] } {
-  const said: { message: string; fields: object }[] = []
-  const say = (fields: object, message: string) => void said.push({ message, fields })
-  return { said, log: { debug() {}, info: say, warn: say, error: say } }
-}
 
 t.test('one line says that a server is away and one that it is back, however many connections it has', async (t) => {
   const server = await startRedis(t)
@@ -80,8 +72,11 @@ t.test('a server that forgot its scripts is sent what is to be waited for once m
   const replica = replicas[0] as RedisServer
   const replicated = { [name]: { durability: 'replicated', replicas: 1 } } as const
   const streams = await testStreams(t, master.url, replicated, { commandTimeoutMs: 600 })
-  const first = () => streams.post(name, [1], { known: true })
-  await until(async () => (await first())[0]?.stored, { what: 'the replica answers in time' })
+  const first = async () => {
+    const [result] = await streams.post(name, [1], { known: true })
+    return result?.stored ? result : undefined
+  }
+  t.match(await until(first, { what: 'the replica answers in time' }), { durability: 'replicated' })
   replica.pause()
   await master.client().script('FLUSH')
   t.match(await streams.post(name, [2]), [{ stored: false }])
