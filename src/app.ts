@@ -68,7 +68,7 @@ export function buildApp(
   config: Config,
   { topology, log = pino({ level: config.LOG_LEVEL }), offline = false }: Parts
 ): FastifyInstance {
-  void keepTickObject()
+  keepTickObject()
   const catalog = createCatalog(topology)
   const redisKeys = createKeys(config.KEY_PREFIX)
   // Webhooks are not described in OpenAPI, and what their senders need is not known offline.

@@ -10,12 +10,9 @@ import { executionAsyncResource } from 'node:async_hooks'
 
 const kept: { tick?: object } = {}
 
-/** Keeps one for the life of the process, and resolves with it. */
-export function keepTickObject(): Promise<object> {
-  return new Promise((resolve) => {
-    process.nextTick(() => {
-      kept.tick ??= executionAsyncResource()
-      resolve(kept.tick)
-    })
+/** Keeps one for the life of the process, from the next tick on. */
+export function keepTickObject(): void {
+  process.nextTick(() => {
+    kept.tick ??= executionAsyncResource()
   })
 }

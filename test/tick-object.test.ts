@@ -16,7 +16,7 @@ const program = `
     }
     process.nextTick(again)
   })
-  if (process.argv[1] !== 'nothing') await (await import(process.argv[1])).keepTickObject()
+  if (process.argv[1] !== 'nothing') (await import(process.argv[1])).keepTickObject()
   const unoptimized = status()
   while (status() === unoptimized) await call(10_000)
   const optimized = status()

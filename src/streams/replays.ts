@@ -88,15 +88,22 @@ export async function findReplay(parts: readonly GroupAddress[], job: string): P
 
 /** The jobs of a group that are not through, the newest first. */
 export async function runningReplays(parts: readonly GroupAddress[]): Promise<Replay[]> {
-  const members = await Promise.all(parts.map(({ redis, keys }) => redis.smembers(keys.replays)))
-  const jobs = members.flat().flatMap((member) => {
-    const [group, job] = member.split(' ')
-    return group === parts[0]?.group && job !== undefined ? [job] : []
-  })
-  const replays = await Promise.all(Array.from(new Set(jobs), (job) => findReplay(parts, job)))
+  const open = await Promise.all(
+    parts.map(async (at) => (await openReplays(at)).filter(({ group }) => group === at.group))
+  )
+  const jobs = new Set(open.flat().map(({ job }) => job))
+  const replays = await Promise.all(Array.from(jobs, (job) => findReplay(parts, job)))
   return replays
     .filter((replay): replay is Replay => replay?.status === 'running')
     .toSorted((a, b) => b.createdAt - a.createdAt)
+}
+
+/** Of every group of one physical stream. */
+async function openReplays({ redis, keys }: Omit<GroupAddress, 'group'>): Promise<{ group: string; job: string }[]> {
+  return (await redis.smembers(keys.replays)).map((member) => {
+    const [group = '', job = ''] = member.split(' ')
+    return { group, job }
+  })
 }
 
 function added(a: Replay, b: Replay): Replay {
@@ -186,9 +193,8 @@ export function createReplayRunner(options: {
     const redis = redisOf(own.stream)
     if (redis.status !== 'ready') return
     try {
-      for (const member of await redis.smembers(own.replays)) {
-        const [group = '', job = ''] = member.split(' ')
-        const name = `${stream} ${member}`
+      for (const { group, job } of await openReplays({ redis, keys: own })) {
+        const name = `${stream} ${group} ${job}`
         if (running.has(name)) continue
         const run = carryOn({ redis, keys: own, group }, job).finally(() => running.delete(name))
         running.set(name, run)

@@ -130,7 +130,8 @@ export class SlotMap {
 
   /** CLUSTER INFO and CLUSTER SLOTS */
   async #askNode(address: Address): Promise<Answer> {
-    const redis = this.#clientOf(address)
+    const client = this.#clientOf(address)
+    const { redis } = client
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => reject(new Error(`${nameOf(address)} does not answer`)), ASK_TIMEOUT_MS)
@@ -150,18 +151,17 @@ export class SlotMap {
       return { isOk: info.includes('cluster_state:ok') && ranges.length > 0, ranges }
     } catch (error) {
       // The command says that the connection is closed, and the connection why.
-      const { failure } = this.#client ?? {}
       redis.disconnect()
       this.#client = undefined
-      throw failure ?? error
+      throw client.failure ?? error
     } finally {
       clearTimeout(timer)
     }
   }
 
-  #clientOf(address: Address): Redis {
+  #clientOf(address: Address): Client {
     if (this.#client !== undefined) {
-      if (isSame(this.#client.address, address)) return this.#client.redis
+      if (isSame(this.#client.address, address)) return this.#client
       this.#client.redis.disconnect()
     }
     const redis = new Redis({
@@ -180,7 +180,7 @@ export class SlotMap {
       client.failure = error
     })
     this.#client = client
-    return redis
+    return client
   }
 }
 
