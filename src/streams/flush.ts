@@ -42,77 +42,109 @@ export function flushCall(
   let keyCount = 3
   let values = ''
   let argCount = 2
+  const digests = new Set<string>()
+  const addKey = (digest: string) => {
+    keyText += bulk(keys.seen(digest))
+    keyCount += 1
+    digests.add(digest)
+  }
   for (const unit of units) {
-    plan += `${plan === '' ? '' : ','}${unit.events.length},${limitOf(unit)}`
-    for (const event of unit.events) {
-      plan += `,${shapes.numberOf(event)}`
-      const { fields, seen } = event
-      if (seen !== undefined) {
-        keyText += bulk(keys.seen(seen.digest))
-        keyCount += 1
-        for (const alias of seen.aliases ?? none) {
-          keyText += bulk(keys.seen(alias))
-          keyCount += 1
+    const { events } = unit
+    plan += `${plan === '' ? '' : ','}[${events.length},${limitOf(unit)}`
+    for (let from = 0; from < events.length; ) {
+      const to = endOfRun(events, from)
+      const { number, own } = shapes.of(events, from, to)
+      plan += `,${number},${to - from}`
+      for (; from < to; from += 1) {
+        const { fields, seen } = events[from] as AppendEvent
+        if (seen !== undefined) {
+          addKey(seen.digest)
+          for (const alias of seen.aliases ?? none) addKey(alias)
+          if (seen.fingerprint !== undefined) {
+            values += bulk(seen.fingerprint)
+            argCount += 1
+          }
         }
-        if (seen.fingerprint !== undefined) {
-          values += bulk(seen.fingerprint)
-          argCount += 1
-        }
-      }
-      for (let i = 0; i < fields.length; i += 2) {
-        if (isOwn(fields[i])) {
-          values += bulk(fields[i + 1] as string)
-          argCount += 1
-        }
+        for (const i of own) values += bulk(fields[i] as string)
+        argCount += own.length
       }
     }
+    plan += ']'
   }
-  const planText = `[${waits ? 1 : 0},[${shapes.texts()}],[${plan}]]`
+  const repeats = digests.size < keyCount - 3
+  const planText = `[${waits ? 1 : 0},${repeats ? 1 : 0},[${shapes.texts()}],[${plan}]]`
   return { keys: keyText, keyCount, args: bulk(String(sequence)) + bulk(planText) + values, argCount }
 }
 
 const none: readonly string[] = []
 
-/** Events of one type are many: it is said once. */
-function isOwn(field: string | undefined): boolean {
-  return field !== 'type'
+/** What events have in common, and the positions of the values that each has of its own. */
+interface Shape {
+  /** From 1. */
+  number: number
+  own: readonly number[]
 }
 
-/** What the events of one flush have in common, numbered from 1. */
+/** The shapes of one flush. */
 class Shapes {
-  readonly #numbers = new Map<string, number>()
-  #last?: AppendEvent
-  #lastNumber = 0
+  readonly #known = new Map<string, Shape>()
+  /** Of the last event that came alone. */
+  #last?: { event: AppendEvent; shape: Shape }
 
-  numberOf(event: AppendEvent): number {
-    // Most are like the one before.
-    if (this.#last !== undefined && haveSameShape(event, this.#last)) return this.#lastNumber
-    const { fields, seen } = event
+  /** Of these events, which are alike. What comes alone has in common with others only what all events of its type have. */
+  of(events: readonly AppendEvent[], from: number, to: number): Shape {
+    const first = events[from] as AppendEvent
+    const isAlone = to === from + 1
+    if (isAlone && this.#last !== undefined && areAlike(first, this.#last.event)) return this.#last.shape
+    const { fields, seen } = first
     const keyCount = seen === undefined ? 0 : 1 + (seen.aliases?.length ?? 0)
-    const shared = fields.map((field, i) => (i % 2 === 0 || !isOwn(fields[i - 1]) ? field : 0))
+    const own: number[] = []
+    const shared = fields.map((field, i) => {
+      if (i % 2 === 0 || fields[i - 1] === 'type' || (!isAlone && isShared(events, from, to, i))) return field
+      own.push(i)
+      return 0
+    })
     const text = JSON.stringify([seen?.windowMs ?? 0, keyCount, seen?.fingerprint === undefined ? 0 : 1, ...shared])
-    this.#last = event
-    this.#lastNumber = this.#numbers.get(text) ?? this.#numbers.size + 1
-    this.#numbers.set(text, this.#lastNumber)
-    return this.#lastNumber
+    const shape = this.#known.get(text) ?? { number: this.#known.size + 1, own }
+    this.#known.set(text, shape)
+    if (isAlone) this.#last = { event: first, shape }
+    return shape
   }
 
   /** In the order of their numbers. */
   texts(): string {
-    return [...this.#numbers.keys()].join(',')
+    return [...this.#known.keys()].join(',')
   }
 }
 
-function haveSameShape(a: AppendEvent, b: AppendEvent): boolean {
+/** The end of the events behind `from` that are alike. */
+function endOfRun(events: readonly AppendEvent[], from: number): number {
+  const first = events[from] as AppendEvent
+  let to = from + 1
+  while (to < events.length && areAlike(events[to] as AppendEvent, first)) to += 1
+  return to
+}
+
+function areAlike(a: AppendEvent, b: AppendEvent): boolean {
   const x = a.fields
   const y = b.fields
   if (x.length !== y.length) return false
-  for (let i = 0; i < x.length; i += 2) if (x[i] !== y[i] || (!isOwn(x[i]) && x[i + 1] !== y[i + 1])) return false
+  for (let i = 0; i < x.length; i += 2) if (x[i] !== y[i] || (x[i] === 'type' && x[i + 1] !== y[i + 1])) return false
   return (
     a.seen?.windowMs === b.seen?.windowMs &&
     a.seen?.aliases?.length === b.seen?.aliases?.length &&
     (a.seen?.fingerprint === undefined) === (b.seen?.fingerprint === undefined)
   )
+}
+
+/** All these events have the same value there, and JSON can say it. `data` stays out of JSON. */
+function isShared(events: readonly AppendEvent[], from: number, to: number, i: number): boolean {
+  const { fields } = events[from] as AppendEvent
+  const name = fields[i - 1] as string
+  const value = fields[i] as string
+  if (name === 'data' || name === 'data_base64' || !value.isWellFormed()) return false
+  for (let n = from + 1; n < to; n += 1) if (events[n]?.fields[i] !== value) return false
+  return true
 }
 
 export type UnitResult =

@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
+import { type CloudEvent, fieldsFromEvent } from '../../src/streams/entry.ts'
 import { startRedis } from '../fixtures/redis.ts'
-import { numbersIn, testStreams } from '../fixtures/streams.ts'
+import { numbered, numbersIn, testStreams } from '../fixtures/streams.ts'
 import { until } from '../fixtures/until.ts'
 
 const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i)
@@ -42,6 +43,34 @@ t.test('an appended event lies in its stream, field by field, byte for byte', as
     data
   ])
   t.equal(result?.stored && result.entryId, row?.[0])
+})
+
+t.test('what the events of one request have in common is stored with each of them', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one)
+  const stream = streams.topology.streams.get('test:one:events')
+  if (stream === undefined) throw new Error('no stream')
+  const odd = 'a "quoted"\\\u0000\n é 😀'
+  const data = '{"same":true}'
+  const common = { source: '/s', type: 'x.y', time: '2026-01-01T00:00:00Z', data }
+  const events: CloudEvent[] = [
+    ...range(0, 3).map((n) => ({ ...common, id: `alike-${n}`, subject: odd })),
+    ...range(0, 3).map((n) => ({ ...common, id: `own-${n}`, subject: `${odd}${n}`, time: `2026-01-01T00:00:0${n}Z` })),
+    { ...common, id: 'alone', source: '/other', extensions: { trace: '0' } },
+    ...range(0, 2).map((n) => ({ ...common, id: `typed-${n}`, type: `x.${n}` })),
+    // Half a surrogate pair can be no JSON; as bytes it is a replacement character.
+    ...range(0, 2).map((n) => ({ ...common, id: `half-${n}`, subject: 'a\ud800' }))
+  ]
+  const results = await streams.publish(events.map((event) => ({ event, stream, digest: event.id })))
+  t.same(
+    results.map((result) => result.stored && result.duplicate),
+    events.map(() => false)
+  )
+  const rows = await server.client().xrange(streams.keys.of('test:one:events').stream, '-', '+')
+  t.same(
+    rows.map(([, fields]) => fields),
+    events.map((event) => fieldsFromEvent(event).map((field) => field.toWellFormed()))
+  )
 })
 
 t.test('appending the same key twice returns the first entry id, also inside one unit', async (t) => {
@@ -110,6 +139,44 @@ t.test('one flush settles new, duplicate and refused units each on its own', asy
   // A handler may go 10 % above the limit.
   const [own] = await streams.post('test:one:events', range(50, 3), { fromHandler: true })
   t.match(own, { stored: true })
+})
+
+t.test('units of one flush know what the units before them stored, and not what was refused', async (t) => {
+  const server = await startRedis(t)
+  const streams = await testStreams(t, server.url, one)
+  const stream = streams.topology.streams.get('test:one:events')
+  if (stream === undefined) throw new Error('no stream')
+  const publish = (...digests: string[]) =>
+    streams.publish(
+      digests.map((text) => {
+        const [digest = '', fingerprint] = text.split('=')
+        return { event: numbered(0), stream, digest, ...(fingerprint ? { fingerprint } : {}) }
+      })
+    )
+  await publish('known=one')
+  const redis = server.client()
+  await redis.config('RESETSTAT')
+  const units = await Promise.all([
+    publish('a', 'b'),
+    publish('b', 'c'),
+    publish('d', 'd', 'known=two'),
+    publish('d', 'e=one', 'd'),
+    publish('e=two'),
+    publish('e=one', 'known=one')
+  ])
+  t.match(await redis.info('commandstats'), /cmdstat_evalsha:calls=1,/, 'one flush')
+  const ids = units.map((unit) => unit.map((result) => (result.stored ? result.entryId : result.refusal.code)))
+  const [[a, b] = [], [, c] = [], , [d, e] = [], , [, known] = []] = ids
+  t.same(ids, [[a, b], [b, c], ['key-reused', 'key-reused', 'key-reused'], [d, e, d], ['key-reused'], [e, known]])
+  t.same(
+    units.map((unit) => unit.map((result) => result.stored && result.duplicate)),
+    [[false, false], [true, false], [false, false, false], [false, false, true], [false], [true, true]]
+  )
+  const rows = await redis.xrange(streams.keys.of('test:one:events').stream, '-', '+')
+  t.same(
+    rows.map(([id]) => id),
+    [known, a, b, c, d, e]
+  )
 })
 
 t.test('without Redis every append is refused within the timeout, and it recovers by itself', async (t) => {

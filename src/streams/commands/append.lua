@@ -5,9 +5,10 @@
 -- KEYS[3]  the hash that counts remembered keys by the hour they expire
 -- KEYS[4+] per event the keys under which it is remembered, in the order of the events; one known key makes it known
 -- ARGV[1]  the flush's sequence number, rising within one flusher
--- ARGV[2]  the plan, JSON: [waits, shapes, units]. `waits`: 1 if the caller waits for durability behind this call, else
---          0. `shapes`: what many events have in common, each [windowMs, keys, prints, name, value, ...], where a value
---          of 0 is the event's own. `units`: numbers, per unit `events, limit` and then each event's shape, from 1
+-- ARGV[2]  the plan, JSON: [waits, repeats, shapes, units]. `waits`: 1 if the caller waits for durability behind this
+--          call, else 0. `repeats`: 1 if a key comes more than once, else 0. `shapes`: what events have in common, each
+--          [windowMs, keys, prints, name, value, ...], where a value of 0 is the event's own. `units`: each
+--          [events, limit, shape, events of it, ...], a shape (from 1) for so many events in a row
 -- ARGV[3+] per event its own values; in front of them, if `prints` is 1, the fingerprint that goes with its first key
 --
 -- Returns { length of the stream, results }; results holds, separated by blanks, per stored unit an entry id for each
@@ -20,27 +21,24 @@
 -- XADD is the first write, so that `maxmemory` refuses the flush as a whole. WAIT looks at the caller's own last write:
 -- where it waits and there was nothing to write, because all was stored before, the record is written instead.
 local stream, record, remembered = KEYS[1], KEYS[2], KEYS[3]
+local call = redis.call
 
-local waits, shapes, units = unpack(cjson.decode(ARGV[2]))
+local waits, repeats, shapes, units = unpack(cjson.decode(ARGV[2]))
 
-local last = redis.call('GET', record)
+local last = call('GET', record)
 if last then
   local bar = string.find(last, '|', 1, true)
   local difference = tonumber(ARGV[1]) - tonumber(string.sub(last, 1, bar - 1))
   if difference == 0 then
-    if waits == 1 then redis.call('PEXPIRE', record, 3600000) end
-    return { redis.call('XLEN', stream), string.sub(last, bar + 1) }
+    if waits == 1 then call('PEXPIRE', record, 3600000) end
+    return { call('XLEN', stream), string.sub(last, bar + 1) }
   end
   if difference < 0 then return redis.error_reply('STALE this flush was followed by a later one') end
 end
 
-local function differs(a, b)
-  return a ~= b and string.match(a, '^(.-)%.') == string.match(b, '^(.-)%.')
-end
-
 -- Once per shape what would cost more once per event: its XADD and where in that an event's own values go; when keys
 -- expire, as text; how many keys were written.
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, shape in ipairs(shapes) do
   local command, own = { 'XADD', stream, '*' }, {}
@@ -49,98 +47,137 @@ for _, shape in ipairs(shapes) do
     if shape[n] == 0 then own[#own + 1] = n end
   end
   shape.windowMs, shape.keys, shape.prints = shape[1], shape[2], shape[3] == 1
-  shape.command, shape.own, shape.values = command, own, #own
+  shape.command, shape.own = command, own
   shape.expireAt, shape.written = string.format('%.0f', now + shape.windowMs), 0
 end
 
--- What stands under the keys, by position and as it was; and by key what this flush has written since.
-local found, stored = {}, {}
+-- What stands under a key, by its position. Most flushes bring nothing but new events: then there is nothing to decide.
+local found = {}
 for first = 4, #KEYS, 1000 do
-  local values = redis.call('MGET', unpack(KEYS, first, math.min(first + 999, #KEYS)))
-  for i = 1, #values do found[first + i - 1] = values[i] end
+  local values = call('MGET', unpack(KEYS, first, math.min(first + 999, #KEYS)))
+  for n = 1, #values do
+    if values[n] then found[first + n - 1] = values[n] end
+  end
+end
+local allNew = repeats == 0 and next(found) == nil
+
+-- By key: what this flush has written since, or the number of the event of the unit at hand that will be stored with it.
+-- Events are numbered through the flush: smaller numbers were left there by the units before.
+local here = {}
+
+-- The entry id that stands there, and whether it goes with another fingerprint than `print`.
+local function parsed(value, print)
+  local bar = string.find(value, '|', 1, true)
+  if not bar then return value end
+  local other = string.sub(value, bar + 1)
+  local differs = print and other ~= print and string.match(other, '^(.-)%.') == string.match(print, '^(.-)%.')
+  return string.sub(value, 1, bar - 1), differs
 end
 
-local length = redis.call('XLEN', stream)
-local results = {}
-local wrote, full
-local p, k, a = 1, 4, 3
-
-while p <= #units do
-  local count, limit = units[p], units[p + 1]
-  p = p + 1
-
-  -- Decide: for each event either the id it is known under, the event of this unit that it repeats, or that it is new.
-  local known, repeats, keys, prints, values = {}, {}, {}, {}, {}
-  local firsts, new, reused = {}, 0, nil
-  for i = 1, count do
-    local shape = shapes[units[p + i]]
-    if shape.prints then prints[i], a = ARGV[a], a + 1 end
-    keys[i], values[i] = k, a
-    for n = k, k + shape.keys - 1 do
-      local key = KEYS[n]
-      if firsts[key] then
-        repeats[i] = repeats[i] or firsts[key]
-      else
-        firsts[key] = i
-        local value = stored[key] or found[n]
-        if value then
-          local bar = string.find(value, '|', 1, true)
-          known[i] = known[i] or bar and string.sub(value, 1, bar - 1) or value
-          if n == k and bar and prints[i] and differs(string.sub(value, bar + 1), prints[i]) then
-            reused = reused or i
-          end
+-- Of a unit whose first event has the number `i`, the first key at `k` and the first argument at `a`: by number the id an
+-- event is known under, or the number of the new event of this unit that it repeats; how many are new; and which one's
+-- key is known with another fingerprint, from 1.
+local function decide(unit, i, k, a)
+  local first = i
+  local known, new, reused = {}, 0, nil
+  for run = 3, #unit, 2 do
+    local shape = shapes[unit[run]]
+    for _ = 1, unit[run + 1] do
+      local print, is
+      if shape.prints then print, a = ARGV[a], a + 1 end
+      for n = k, k + shape.keys - 1 do
+        local value = found[n] or here[KEYS[n]]
+        if type(value) == 'string' then
+          local id, differs = parsed(value, n == k and print)
+          if type(is) ~= 'string' then is = id end
+          if differs then reused = reused or i - first + 1 end
+        elseif value and value >= first then
+          is = is or value
         end
       end
+      known[i] = is
+      if not is then new = new + 1 end
+      for n = k, k + shape.keys - 1 do
+        -- Who repeats an event by one key is found under the others too.
+        if not found[n] and type(is) ~= 'string' and (here[KEYS[n]] or 0) < first then here[KEYS[n]] = is or i end
+      end
+      i, k, a = i + 1, k + shape.keys, a + #shape.own
     end
-    if not known[i] and not repeats[i] then new = new + 1 end
-    k, a = k + shape.keys, a + shape.values
   end
+  return known, new, reused
+end
 
+local length = call('XLEN', stream)
+local results, count = {}, 0
+local wrote, full
+-- Of the next event: its number, its first key and its first argument.
+local i, k, a = 1, 4, 3
+
+for _, unit in ipairs(units) do
+  local known, new, reused = {}, unit[1], nil
+  if not allNew then known, new, reused = decide(unit, i, k, a) end
+  local refusal
   if reused then
-    results[#results + 1] = '!reused:' .. reused
-  elseif new > 0 and (full or length + new > limit) then
+    refusal = '!reused:' .. reused
+  elseif new > 0 and (full or length + new > unit[2]) then
     -- Later units wait too: a small unit must not overtake a large one for ever.
     full = true
-    results[#results + 1] = '!full'
+    refusal = '!full'
   else
-    for i = 1, count do
-      if known[i] then
-        results[#results + 1] = '=' .. known[i]
-      elseif repeats[i] then
-        known[i] = known[repeats[i]]
-        results[#results + 1] = '=' .. known[i]
-      else
-        local shape = shapes[units[p + i]]
-        local command, own, value = shape.command, shape.own, values[i] - 1
-        for n = 1, shape.values do command[own[n]] = ARGV[value + n] end
-        local id = redis.call(unpack(command))
-        wrote = true
-        results[#results + 1] = id
-        known[i] = id
-        for n = keys[i], keys[i] + shape.keys - 1 do
-          local text = id
-          if n == keys[i] and prints[i] then text = id .. '|' .. prints[i] end
-          redis.call('SET', KEYS[n], text, 'PXAT', shape.expireAt)
-          stored[KEYS[n]] = text
-        end
-        shape.written = shape.written + shape.keys
-      end
-    end
     length = length + new
   end
-  p = p + count + 1
+  if refusal then
+    count = count + 1
+    results[count] = refusal
+  end
+
+  -- Where an event's result stands, by its number.
+  local offset = count + 1 - i
+  for run = 3, #unit, 2 do
+    local shape, events = shapes[unit[run]], unit[run + 1]
+    local keys, prints, command, own, expireAt = shape.keys, shape.prints, shape.command, shape.own, shape.expireAt
+    local values = #own
+    if refusal then
+      i, k, a = i + events, k + keys * events, a + (prints and values + 1 or values) * events
+      events = 0
+    end
+    for _ = 1, events do
+      local print
+      if prints then print, a = ARGV[a], a + 1 end
+      local is = known[i]
+      if not is then
+        for n = 1, values do command[own[n]] = ARGV[a + n - 1] end
+        local id = call(unpack(command))
+        wrote = true
+        results[offset + i] = id
+        for n = k, k + keys - 1 do
+          local text = id
+          if print and n == k then text = id .. '|' .. print end
+          call('SET', KEYS[n], text, 'PXAT', expireAt)
+          if not allNew then here[KEYS[n]] = text end
+        end
+        shape.written = shape.written + keys
+      elseif type(is) == 'number' then
+        results[offset + i] = '=' .. results[offset + is]
+      else
+        results[offset + i] = '=' .. is
+      end
+      i, k, a = i + 1, k + keys, a + values
+    end
+    count = count + events
+  end
 end
 
 local text = table.concat(results, ' ')
 if wrote or waits == 1 then
   -- A late copy of a flush can only come from a connection that is still open somewhere: an hour is far beyond that.
-  redis.call('SET', record, ARGV[1] .. '|' .. text, 'PX', 3600000)
+  call('SET', record, ARGV[1] .. '|' .. text, 'PX', 3600000)
   for _, shape in ipairs(shapes) do
     local hour = math.floor((now + shape.windowMs) / 3600000)
     -- The first key of an hour clears the hours that have passed.
-    if shape.written > 0 and redis.call('HINCRBY', remembered, hour, shape.written) == shape.written then
-      for _, other in ipairs(redis.call('HKEYS', remembered)) do
-        if tonumber(other) < math.floor(now / 3600000) then redis.call('HDEL', remembered, other) end
+    if shape.written > 0 and call('HINCRBY', remembered, hour, shape.written) == shape.written then
+      for _, other in ipairs(call('HKEYS', remembered)) do
+        if tonumber(other) < math.floor(now / 3600000) then call('HDEL', remembered, other) end
       end
     end
   end
