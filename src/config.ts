@@ -88,7 +88,7 @@ export const Config = Type.Object(
     MAX_BATCH_EVENTS: Type.Integer({ ...positive, default: 1_000, description: 'Most events in one request.' }),
     APPEND_QUEUE_LIMIT: Type.Integer({
       ...positive,
-      default: 20_000,
+      default: 40_000,
       description: 'Events that may wait for Redis in this process before requests are refused as overloaded.'
     }),
     RATE_LIMIT_PER_ADDRESS: Type.Integer({

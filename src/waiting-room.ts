@@ -10,17 +10,23 @@
  */
 import { threadCpuUsage } from 'node:process'
 
+/** How much may wait. */
+export interface Room {
+  /** CPU time of all of it. */
+  ms: number
+  /** So much in any case, whatever it costs. */
+  atLeast: number
+}
+
 export interface WaitingRoomLimits {
   /** CPU time for work in one turn. */
   sliceMs: number
-  /** How much work may wait: what a burst brings is rather done late than refused, ... */
-  burstMs: number
-  /** ... but when turns have left some over for `lastingMs` on end, what is let in shall still be done soon. */
-  busyMs: number
+  /** A burst is rather done late than refused, and clients that wait for their answers before they send more are no overload. */
+  calm: Room
+  /** After refusals for `lastingMs` on end, until there was none for that long: what is let in shall then be done soon. */
+  pressed: Room
   lastingMs: number
-  /** So much may wait whatever it costs: a few clients that send large batches are no overload. */
-  atLeast: number
-  /** So much, until `coldCount` is done: before the engine has compiled what is hot, costs say nothing of later ones. */
+  /** So much in either, until `coldCount` is done: before the engine has compiled what is hot, costs say nothing of later ones. */
   coldAtLeast: number
   coldCount: number
 }
@@ -43,29 +49,30 @@ export interface WaitingRoom {
 const MEMORY = 0.5
 
 export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
-  const { sliceMs, burstMs, busyMs, lastingMs, atLeast, coldAtLeast, coldCount } = limits
+  const { sliceMs, calm, pressed, lastingMs, coldAtLeast, coldCount } = limits
   const slice = createSlice(sliceMs)
   const waiting: Work[] = []
   /** Callbacks to come: one for each that waits, and for some that were refused. */
   let scheduled = 0
   let begun = 0
-  /** Monotonic milliseconds of when turns began to leave work over, and of when one did last. */
-  let crowdedSince = 0
-  let crowdedAt = Number.NEGATIVE_INFINITY
+  /** Monotonic milliseconds of the last refusal, and of the one with which they began. */
+  let refusedAt = Number.NEGATIVE_INFINITY
+  let refusedSince = 0
 
-  const crowded = () => {
-    const now = performance.now()
-    // A short turn in an overload is no end of it.
-    if (now - crowdedAt > lastingMs) crowdedSince = now
-    crowdedAt = now
-  }
-  const limitMs = () => {
-    const lasts = crowdedAt - crowdedSince > lastingMs && performance.now() - crowdedAt <= lastingMs
-    return lasts ? busyMs : burstMs
+  const isLate = ({ ms, atLeast }: Room) => {
+    const few = begun < coldCount ? coldAtLeast : atLeast
+    return waiting.length > few && (waiting.length - 1) * slice.costMs() >= ms
   }
   const refuseLate = () => {
-    const few = begun < coldCount ? coldAtLeast : atLeast
-    while (waiting.length > few && (waiting.length - 1) * slice.costMs() >= limitMs()) waiting.pop()?.refuse()
+    if (!isLate(pressed)) return
+    const now = performance.now()
+    const pause = now - refusedAt > lastingMs
+    const room = !pause && now - refusedSince > lastingMs ? pressed : calm
+    while (isLate(room)) {
+      if (pause) refusedSince = now
+      refusedAt = now
+      waiting.pop()?.refuse()
+    }
   }
   const schedule = () => {
     if (scheduled >= waiting.length) return
@@ -78,7 +85,6 @@ export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
     // One was refused since.
     if (scheduled >= waiting.length) return
     if (slice.isSpent()) {
-      crowded()
       // What it cost may not have been known when the others came.
       refuseLate()
       schedule()

@@ -4,7 +4,14 @@ import t from 'tap'
 import { createWaitingRoom, type WaitingRoomLimits } from '../src/waiting-room.ts'
 import { until } from './fixtures/until.ts'
 
-const limits = { sliceMs: 5, burstMs: 60, busyMs: 20, lastingMs: 100, atLeast: 1, coldAtLeast: 1, coldCount: 0 }
+const limits = {
+  sliceMs: 5,
+  calm: { ms: 60, atLeast: 1 },
+  pressed: { ms: 20, atLeast: 1 },
+  lastingMs: 100,
+  coldAtLeast: 1,
+  coldCount: 0
+}
 
 /** So much CPU time, and no less by the clock: CPU time may come in ticks of 4 ms. */
 function work(ms: number): void {
@@ -83,14 +90,14 @@ t.test('cheap work that came in one turn is done at its end', async (t) => {
   t.match(of, { done: 10, refused: 0 })
 })
 
-t.test('a burst may wait, and less once there has been a queue for a while', async (t) => {
+t.test('a burst may wait, and less once there have been refusals for a while', async (t) => {
   const { offer, letIn, waiting } = counted(limits)
   // Each costs 6 ms: ten of them are 60. Of the first nothing is known until one is done.
   const first = await letIn(40, () => work(6))
   t.ok(first >= 7 && first <= 12, `${first} of a burst are let in`)
   const began = performance.now()
   while (performance.now() - began < 2 * limits.lastingMs) {
-    offer(4 - waiting(), () => work(6))
+    offer(20, () => work(6))
     await nextTurn()
   }
   await until(() => waiting() === 0)
@@ -98,6 +105,17 @@ t.test('a burst may wait, and less once there has been a queue for a while', asy
   t.ok(more >= 2 && more <= 6, `${more} are let in while it lasts`)
   await pause(limits.lastingMs + 50)
   t.ok((await letIn(40, () => work(6))) >= 7, 'it was quiet for a while')
+})
+
+t.test('clients that wait for their answers are no overload, however long they keep the loop busy', async (t) => {
+  const { of, offer, waiting } = counted(limits)
+  const began = performance.now()
+  while (performance.now() - began < 4 * limits.lastingMs) {
+    offer(6 - waiting(), () => work(6))
+    await nextTurn()
+  }
+  await until(() => waiting() === 0)
+  t.equal(of.refused, 0)
 })
 
 t.test('what is refused leaves nothing behind', async (t) => {
@@ -121,7 +139,7 @@ t.test('what a process does first says nothing of what it will cost: more of it 
 })
 
 t.test('one turn that went to something else does not make work dear', async (t) => {
-  const { letIn } = counted({ ...limits, busyMs: 60 })
+  const { letIn } = counted({ ...limits, pressed: limits.calm })
   for (let turn = 0; turn < 40; turn += 1) t.equal(await letIn(48, () => spin(0.25)), 48)
   // As long as a garbage collection may take.
   t.equal(await letIn(1, () => spin(20)), 1)
@@ -129,7 +147,7 @@ t.test('one turn that went to something else does not make work dear', async (t)
 })
 
 t.test('so much may wait at any time, whatever it costs', async (t) => {
-  const { of, offer, waiting } = counted({ ...limits, atLeast: 16 })
+  const { of, offer, waiting } = counted({ ...limits, calm: { ms: 60, atLeast: 16 } })
   const began = performance.now()
   while (performance.now() - began < 3 * limits.lastingMs) {
     // Sixteen clients that wait for their answers.

@@ -10,13 +10,12 @@ import fp from 'fastify-plugin'
 import { ProblemError } from '../errors.ts'
 import { createWaitingRoom } from '../waiting-room.ts'
 
-/** Measured with requests of 2 ms at ten times the rate that can be carried: half of what is accepted is answered in 41 to 52 ms. */
+/** Measured with requests of 2 ms at ten times the rate that can be carried: half of what is accepted is answered in 32 to 33 ms. */
 const limits = {
   sliceMs: 2,
-  burstMs: 50,
-  busyMs: 20,
+  calm: { ms: 50, atLeast: 16 },
+  pressed: { ms: 10, atLeast: 6 },
   lastingMs: 50,
-  atLeast: 12,
   coldAtLeast: 128,
   coldCount: 1_000
 }
