@@ -84,7 +84,7 @@ await trial(async (t: Trial) => {
   const port = await startWebdis(t, server)
   const single = await contender(t, gateway, 64, posting('/events', key, order), singles)
   const bare = await contender(t, bareRoute, 64, posting('/events', key, order), singles)
-  const batched = await contender(t, batchGateway, 12, posting('/events/batch', key, batch), batches, batchSize)
+  const batched = await contender(t, batchGateway, 16, posting('/events/batch', key, batch), batches, batchSize)
   const webdis = port && (await contender(t, { port }, 64, (n) => xadd('xadds', fields(n)), singles))
   const contenders = [single, bare, batched, ...(webdis ? [webdis] : [])]
 
