@@ -68,11 +68,10 @@ export function createWaitingRoom(limits: WaitingRoomLimits): WaitingRoom {
     const now = performance.now()
     const pause = now - refusedAt > lastingMs
     const room = !pause && now - refusedSince > lastingMs ? pressed : calm
-    while (isLate(room)) {
-      if (pause) refusedSince = now
-      refusedAt = now
-      waiting.pop()?.refuse()
-    }
+    if (!isLate(room)) return
+    if (pause) refusedSince = now
+    refusedAt = now
+    while (isLate(room)) waiting.pop()?.refuse()
   }
   const schedule = () => {
     if (scheduled >= waiting.length) return

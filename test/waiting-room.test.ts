@@ -61,7 +61,16 @@ function counted(limits: WaitingRoomLimits) {
     await until(() => waiting() === 0)
     return times - (of.refused - before)
   }
-  return { of, offer, waiting, letIn }
+  /** So many clients for so long, each of which offers more when its last was done. */
+  const clients = async (count: number, ms: number, run: () => void) => {
+    const began = performance.now()
+    while (performance.now() - began < ms) {
+      offer(count - waiting(), run)
+      await nextTurn()
+    }
+    await until(() => waiting() === 0)
+  }
+  return { of, offer, waiting, letIn, clients }
 }
 
 t.test('what a turn has no time for is done in later turns, in its order', async (t) => {
@@ -108,13 +117,8 @@ t.test('a burst may wait, and less once there have been refusals for a while', a
 })
 
 t.test('clients that wait for their answers are no overload, however long they keep the loop busy', async (t) => {
-  const { of, offer, waiting } = counted(limits)
-  const began = performance.now()
-  while (performance.now() - began < 4 * limits.lastingMs) {
-    offer(6 - waiting(), () => work(6))
-    await nextTurn()
-  }
-  await until(() => waiting() === 0)
+  const { of, clients } = counted(limits)
+  await clients(6, 4 * limits.lastingMs, () => work(6))
   t.equal(of.refused, 0)
 })
 
@@ -147,14 +151,8 @@ t.test('one turn that went to something else does not make work dear', async (t)
 })
 
 t.test('so much may wait at any time, whatever it costs', async (t) => {
-  const { of, offer, waiting } = counted({ ...limits, calm: { ms: 60, atLeast: 16 } })
-  const began = performance.now()
-  while (performance.now() - began < 3 * limits.lastingMs) {
-    // Sixteen clients that wait for their answers.
-    offer(16 - waiting(), () => work(8))
-    await nextTurn()
-  }
-  await until(() => waiting() === 0)
+  const { of, clients } = counted({ ...limits, calm: { ms: 60, atLeast: 16 } })
+  await clients(16, 3 * limits.lastingMs, () => work(8))
   t.equal(of.refused, 0)
 })
 

@@ -10,7 +10,7 @@ import fp from 'fastify-plugin'
 import { ProblemError } from '../errors.ts'
 import { createWaitingRoom } from '../waiting-room.ts'
 
-/** Measured with requests of 2 ms at ten times the rate that can be carried: half of what is accepted is answered in 32 to 33 ms. */
+/** Measured with requests of 1.5 ms at ten times the rate that can be carried: half of what is accepted is answered in 30 to 33 ms. */
 const limits = {
   sliceMs: 2,
   calm: { ms: 50, atLeast: 16 },

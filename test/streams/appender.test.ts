@@ -12,8 +12,7 @@ t.test('an appended event lies in its stream, field by field, byte for byte', as
   const server = await startRedis(t)
   const streams = await testStreams(t, server.url, one)
   const data = '{ "text":"\\u00e9 é 😀", "big":12345678901234567890, "n":1.50, "__proto__":{} }'
-  const stream = streams.topology.streams.get('test:one:events')
-  if (stream === undefined) throw new Error('no stream')
+  const stream = streams.definition('test:one:events')
   const event = {
     id: 'a',
     source: '/s',
@@ -48,8 +47,7 @@ t.test('an appended event lies in its stream, field by field, byte for byte', as
 t.test('what the events of one request have in common is stored with each of them', async (t) => {
   const server = await startRedis(t)
   const streams = await testStreams(t, server.url, one)
-  const stream = streams.topology.streams.get('test:one:events')
-  if (stream === undefined) throw new Error('no stream')
+  const stream = streams.definition('test:one:events')
   const odd = 'a "quoted"\\\u0000\n é 😀'
   const data = '{"same":true}'
   const common = { source: '/s', type: 'x.y', time: '2026-01-01T00:00:00Z', data }
@@ -94,8 +92,7 @@ t.test('appending the same key twice returns the first entry id, also inside one
 t.test('a known key with another fingerprint refuses its whole unit', async (t) => {
   const server = await startRedis(t)
   const streams = await testStreams(t, server.url, one)
-  const stream = streams.topology.streams.get('test:one:events')
-  if (stream === undefined) throw new Error('no stream')
+  const stream = streams.definition('test:one:events')
   const event = { id: 'a', source: '/s', type: 'x', data: '{"n":1}' }
   await streams.publish([{ event, stream, digest: 'k', fingerprint: 'one' }])
   const results = await streams.publish([
@@ -144,8 +141,7 @@ t.test('one flush settles new, duplicate and refused units each on its own', asy
 t.test('units of one flush know what the units before them stored, and not what was refused', async (t) => {
   const server = await startRedis(t)
   const streams = await testStreams(t, server.url, one)
-  const stream = streams.topology.streams.get('test:one:events')
-  if (stream === undefined) throw new Error('no stream')
+  const stream = streams.definition('test:one:events')
   const publish = (...digests: string[]) =>
     streams.publish(
       digests.map((text) => {
@@ -259,8 +255,7 @@ t.test('the queue is bounded, and one stream cannot take it all', async (t) => {
 t.test('an event with several keys is known by each of them, across events of one unit too', async (t) => {
   const server = await startRedis(t)
   const streams = await testStreams(t, server.url, one)
-  const stream = streams.topology.streams.get('test:one:events')
-  if (stream === undefined) throw new Error('no stream')
+  const stream = streams.definition('test:one:events')
   const publish = async (...digests: string[][]) => {
     const publications = digests.map(([digest, ...aliases]) => ({
       event: { id: 'a', source: '/s', type: 'x.y' },

@@ -58,9 +58,8 @@ t.test('a failure history that a newer version has written is neither shown nor 
 })
 
 t.test('fingerprints of another kind are not compared: the event is a duplicate, not a reused key', async (t) => {
-  const { publish, topology, keys } = await testStreams(t, url, { 'test:one:events': {} })
-  const stream = topology.streams.get('test:one:events')
-  if (stream === undefined) throw new Error('no stream')
+  const { publish, definition, keys } = await testStreams(t, url, { 'test:one:events': {} })
+  const stream = definition('test:one:events')
   const post = async (fingerprint: string) => (await publish([{ event, stream, digest: 'd', fingerprint }]))[0]
   t.match(await post('mine'), { stored: true, duplicate: false })
   t.match(await post('other'), { stored: false, refusal: { code: 'key-reused' } })
